@@ -1,0 +1,101 @@
+"""Everything that can go wrong, as one tree.
+
+AxonError
+  x InvalidSetting      a value outside its range
+  x ConfigError         config.toml cannot be used as it stands
+  x PluginError         a plugin did not load or registered something unusable
+  x PromptError         the prompt is empty or does not fit
+  x Busy                a session is being generated already
+  x NotFound            no such model, SAE, feature or session
+  x WeightsError        files of a model or SAE are missing, damaged or do not fit
+  x EngineError         the computation failed (not a number, out of memory)
+  x StoreError          the session database cannot be read or written
+  x ServerError         the loopback server cannot start
+  x Refused             the page asked for something it may not have
+
+A message is one sentence of what happened; a hint says what to do next. Libraries' own exceptions are wrapped
+where they arise (`raise WeightsError(...) from error`); only the bridge and the terminal turn errors into text.
+"""
+
+from __future__ import annotations
+
+
+class AxonError(Exception):
+    """Something a user can understand and act upon."""
+
+    kind = "error"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def as_record(self) -> dict[str, str]:
+        """The error as the page, the terminal and `--json` show it: kind, message, hint."""
+        return {"kind": self.kind, "message": self.message, "hint": self.hint}
+
+
+class InvalidSetting(AxonError):
+    """A value outside its range."""
+
+    kind = "invalid_setting"
+
+
+class ConfigError(AxonError):
+    """config.toml cannot be used as it stands."""
+
+    kind = "config"
+
+
+class PluginError(AxonError):
+    """A plugin did not load or registered something unusable."""
+
+    kind = "plugin"
+
+
+class PromptError(AxonError):
+    """The prompt is empty or does not fit into the model's context."""
+
+    kind = "prompt"
+
+
+class Busy(AxonError):
+    """A session is being generated already."""
+
+    kind = "busy"
+
+
+class NotFound(AxonError):
+    """No such model, SAE, feature or session."""
+
+    kind = "not_found"
+
+
+class WeightsError(AxonError):
+    """Files of a model or SAE are missing, damaged or do not fit."""
+
+    kind = "weights"
+
+
+class EngineError(AxonError):
+    """The computation failed."""
+
+    kind = "engine"
+
+
+class StoreError(AxonError):
+    """The session database cannot be read or written."""
+
+    kind = "store"
+
+
+class ServerError(AxonError):
+    """The loopback server cannot start."""
+
+    kind = "server"
+
+
+class Refused(AxonError):
+    """The page asked for something it may not have."""
+
+    kind = "refused"

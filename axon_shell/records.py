@@ -1,0 +1,167 @@
+"""The vocabulary: plain frozen records, the same names in Python, SQL, JSON and on screen.
+
+No torch, no SQL and no window in here. Everything about position `p` belongs to the token *at* `p`: its text, its
+features and the distribution it predicts for `p + 1`. Position 0 is BOS where the model has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import InvalidSetting
+
+Message = dict[str, Any]  # one JSON object of the stream: "start", "step" or "end"
+
+
+# -- the catalogue ------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A language model that can be loaded: what a plugin registers."""
+
+    id: str  # unique, as Neuronpedia spells it where it knows the model: "gpt2-small"
+    name: str  # for people: "GPT-2 small"
+    family: str  # "gpt2", "gpt_neox", "gemma2"
+    weights: Path | str  # a folder in Hugging Face format, or a hub repository
+    context: int  # positions, BOS included
+    size_bytes: int  # of the weights on disk
+    sae: str = ""  # id of the SAE to begin with
+    prepend_bos: bool = True
+    examples: tuple[str, ...] = ()  # prompts that show it well
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SaeSpec:
+    """A sparse autoencoder that can be loaded: what a plugin registers."""
+
+    id: str  # MODEL/SOURCE, unique: "gpt2-small/8-res-jb"
+    model: str  # id of the model that it reads
+    hook: str  # TransformerLens name: "blocks.8.hook_resid_pre"
+    width: int  # number of features
+    weights: Path | str  # a folder in SAELens format
+    size_bytes: int = 0
+    neuronpedia: str = ""  # "gpt2-small/8-res-jb" where Neuronpedia shows it
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What a feature is said to mean, by whom, and how sure that is."""
+
+    text: str
+    origin: str  # who says so: "tiny-world", "neuronpedia", "user"
+    method: str  # how it was found: "measured against the generator's concepts"
+    score: float | None = None  # of the kind named in score_name, 0..1
+    score_name: str = ""  # "F1 on held-out text"
+    details: dict[str, Any] = field(default_factory=dict)  # precision, recall, ... shown as they are
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it should be and does not stop the program."""
+
+    name: str  # the plugin, file or setting
+    message: str
+    hint: str = ""
+
+
+# -- a session ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a session is generated. The same seed, model, SAEs and settings give the same tokens and features."""
+
+    max_tokens: int = 60  # new tokens, 0 = only read the prompt
+    temperature: float = 0.7  # 0 = always the most probable token
+    top_k: int = 50  # sample among the k most probable tokens, 0 = all
+    top_p: float = 0.95  # ... and among the fewest whose probabilities add up to p, 1 = all
+    repetition_penalty: float = 1.0  # divides the logit of each token seen already, 1 = none (Keskar et al. 2019)
+    seed: int = 0
+    top_features: int = 15  # features kept per position and SAE, strongest first
+
+    def __post_init__(self) -> None:
+        for name, (low, high, whole) in SETTING_RANGES.items():
+            value = getattr(self, name)
+            number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+            if not number or not low <= value <= high:
+                kind = "a whole number" if whole else "a number"
+                raise InvalidSetting(
+                    f"{name} is {value!r}, but must be {kind} from {low} to {high}.", f"Choose {name} within {low} to {high}."
+                )
+
+
+# name: (lowest, highest, whole number)
+SETTING_RANGES: dict[str, tuple[float, float, bool]] = {
+    "max_tokens": (0, 100_000, True),
+    "temperature": (0.0, 5.0, False),
+    "top_k": (0, 1_000_000, True),
+    "top_p": (0.01, 1.0, False),
+    "repetition_penalty": (0.1, 10.0, False),
+    "seed": (0, 2**63 - 1, True),
+    "top_features": (1, 200, True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A token that a position predicts for the next one, with its log-probability (nats, temperature 1)."""
+
+    token_id: int
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveFeature:
+    """A feature that fired at a position, with its direct effect on the next token's logit where that is known."""
+
+    feature: int
+    activation: float
+    effect: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one SAE says about one position."""
+
+    l0: int  # number of active features, all of them
+    unexplained: float  # share of the vector's variance that the SAE did not reconstruct
+    features: tuple[ActiveFeature, ...]  # strongest first, at most top_features
+
+
+@dataclass(frozen=True, slots=True)
+class NextToken:
+    """The token that followed a position."""
+
+    token_id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One position of a session."""
+
+    position: int
+    is_prompt: bool
+    token_id: int
+    piece: str  # the token alone; bytes of an unfinished character as \\xNN
+    text: str  # what this token adds to the text; empty while a character is unfinished
+    logprob: float | None  # of this token given those before it; None for the first
+    entropy: float  # nats, of the distribution that this position predicts
+    alternatives: tuple[Alternative, ...]  # the ten most probable next tokens
+    saes: dict[str, Reading]
+    next: NextToken | None  # the token that followed; None at the last position
+    ms: float  # wall time since the previous step, everything included; the prompt's positions share the prefill's
+    is_bos: bool = False
+
+    def as_message(self) -> Message:
+        """The step as one JSON object, still without labels."""
+        message = {"kind": "step"} | asdict(self)
+        if not self.is_bos:
+            del message["is_bos"]
+        return message
