@@ -12,12 +12,15 @@ AxonError
   x StoreError          the session database cannot be read or written
   x ServerError         the loopback server cannot start
   x Refused             the page asked for something it may not have
+  x Fault               a mistake in AXON Shell itself
 
 A message is one sentence of what happened; a hint says what to do next. Libraries' own exceptions are wrapped
 where they arise (`raise WeightsError(...) from error`); only the bridge and the terminal turn errors into text.
 """
 
 from __future__ import annotations
+
+import traceback
 
 
 class AxonError(Exception):
@@ -99,3 +102,20 @@ class Refused(AxonError):
     """The page asked for something it may not have."""
 
     kind = "refused"
+
+
+class Fault(AxonError):
+    """A mistake in AXON Shell itself."""
+
+    kind = "fault"
+
+
+def as_axon_error(error: Exception, doing: str) -> AxonError:
+    """The error itself when a user can understand it, otherwise a Fault that names it; its traceback goes to stderr."""
+    if isinstance(error, AxonError):
+        return error
+    traceback.print_exception(error)
+    return Fault(
+        f"Something went wrong while {doing}: {type(error).__name__}: {error}",
+        "This is a fault in AXON Shell; please report it with what you did.",
+    )

@@ -90,9 +90,8 @@ class Settings:
             number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
             if not number or not low <= value <= high:
                 kind = "a whole number" if whole else "a number"
-                raise InvalidSetting(
-                    f"{name} is {value!r}, but must be {kind} from {low} to {high}.", f"Choose {name} within {low} to {high}."
-                )
+                message = f"{name} is {value!r}, but must be {kind} from {low} to {high}."
+                raise InvalidSetting(message, f"Choose {name} within {low} to {high}.")
 
 
 # name: (lowest, highest, whole number)
@@ -164,4 +163,22 @@ class Step:
         message = {"kind": "step"} | asdict(self)
         if not self.is_bos:
             del message["is_bos"]
+        return message
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a session ended."""
+
+    reason: str  # max_tokens, end_of_text, stopped, context_full, error; interrupted where the program died
+    prompt_tokens: int  # without BOS
+    new_tokens: int
+    ms_per_token: float | None  # mean of the new tokens' `ms`; None without new tokens
+    error: dict[str, str] | None = None  # kind, message and hint, with the reason "error"
+
+    def as_message(self) -> Message:
+        """The end as one JSON object."""
+        message = {"kind": "end"} | asdict(self)
+        if self.error is None:
+            del message["error"]
         return message

@@ -1,0 +1,215 @@
+"""What the page may call: one function per method, JSON text both ways, never an exception.
+
+    call("sessions", '{"limit": 20}') -> '{"ok": true, "value": {...}}'
+                                      or '{"ok": false, "error": {"kind": ..., "message": ..., "hint": ...}}'
+
+No logic in here: each method checks what the page sent and asks the part that knows.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import webbrowser
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from typing import Any, get_args
+from urllib.parse import urlsplit
+
+from . import __version__
+from .config import Config
+from .errors import InvalidSetting, NotFound, PromptError, Refused, as_axon_error
+from .events import EventLog
+from .graph import By, graph
+from .labels import Labels
+from .plugins import Catalogue, listing
+from .records import SETTING_RANGES, Message, Settings
+from .session import replay
+from .store import Store, new_uid
+from .worker import Worker
+
+LINKS = ("https://www.neuronpedia.org/", "https://neuronpedia.org/", "https://huggingface.co/", "https://github.com/")
+
+
+class Bridge:
+    """Answers the page. Safe to call from any number of threads."""
+
+    def __init__(self, worker: Worker, store: Store, catalogue: Catalogue, config: Config) -> None:
+        self.worker, self.store, self.catalogue, self.config = worker, store, catalogue, config
+        self.events: EventLog = worker.events
+        self.labels: Labels = worker.labels
+        self.methods: dict[str, Callable[..., Any]] = {
+            method.__name__: method
+            for method in (
+                self.hello,
+                self.next_events,
+                self.load,
+                self.run,
+                self.stop,
+                self.sessions,
+                self.messages,
+                self.graph,
+                self.feature,
+                self.open_url,
+            )
+        }
+
+    def call(self, method: str, params: str) -> str:
+        """The answer to one call of the page, as JSON text."""
+        try:
+            value = self.dispatch(method, params)
+            return json.dumps({"ok": True, "value": value}, allow_nan=False)
+        except Exception as error:
+            record = as_axon_error(error, f"answering {str(method)[:40]!r}").as_record()
+            return json.dumps({"ok": False, "error": record})
+
+    def dispatch(self, method: str, params: str) -> Any:
+        if method not in self.methods:
+            raise Refused(f"The page called {str(method)[:40]!r}, which does not exist.", "Reload the page.")
+        try:
+            arguments = json.loads(params)
+            inspect.signature(self.methods[method]).bind(**arguments)
+        except (ValueError, TypeError) as error:
+            raise Refused(f"The page called {method} wrongly: {error}.", "Reload the page.") from error
+        return self.methods[method](**arguments)
+
+    def close(self) -> None:
+        """Stop generating, flush the store, wake every waiting call."""
+        self.worker.close()
+        self.events.close()
+        self.store.close()
+
+    # -- state ----------------------------------------------------------------
+
+    def hello(self) -> dict[str, Any]:
+        """Everything that the page needs to draw itself first."""
+        last = self.events.last  # read first: what happens meanwhile is told again, not lost
+        model = self.catalogue.models.get(self.config.model) or next(iter(self.catalogue.models.values()), None)
+        saes = [name for name in self.config.saes if name in self.catalogue.saes]
+        return {
+            "version": __version__,
+            "offline": self.config.offline,
+            "models": [listing(spec) for spec in self.catalogue.models.values()],
+            "saes": [listing(spec) for spec in self.catalogue.saes.values()],
+            "settings": asdict(self.config.settings),
+            "ranges": SETTING_RANGES,
+            "selected": {"model": model and model.id, "saes": saes or ([model.sae] if model and model.sae else [])},
+            "problems": [asdict(problem) for problem in self.catalogue.problems],
+            "engine": {"kind": "engine"} | asdict(self.worker.engine),
+            "live": self.worker.live,
+            "last_event": last,
+            "store": self.store_state(),
+        }
+
+    def store_state(self) -> dict[str, Any]:
+        problem = self.store.failure or self.store.problem
+        message = f"{problem.message} {problem.hint}".strip() if problem else None
+        return {"path": str(self.store.path), "read_only": self.store.read_only, "message": message}
+
+    def next_events(self, after: int, max: int = 256, wait: float = 10) -> dict[str, Any]:
+        """The events after a number; waits for the first of them."""
+        return self.events.after(int(after), bounded(max, 1, 1024), min(float(wait), 30.0))
+
+    # -- generating -----------------------------------------------------------
+
+    def load(self, model: str, saes: list[str]) -> dict[str, Any]:
+        """Get a model and SAEs ready; progress comes as events."""
+        self.worker.load(*self.catalogue.choose(model, saes))
+        return {}
+
+    def run(self, prompt: str, model: str, saes: list[str], settings: dict[str, Any]) -> dict[str, Any]:
+        """Begin a session; its messages come as events."""
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise PromptError("The prompt is empty.", "Type the beginning of a text and run again.")
+        known = {f.name for f in fields(Settings)}
+        if unknown := set(settings) - known:
+            raise InvalidSetting(f"There is no setting {min(unknown)!r}.", f"Settings: {', '.join(sorted(known))}.")
+        chosen = Settings(**(asdict(self.config.settings) | settings))
+        uid = new_uid()
+        self.worker.run(uid, prompt, *self.catalogue.choose(model, saes), chosen)
+        return {"session": uid}
+
+    def stop(self) -> dict[str, Any]:
+        """End the session that is being generated."""
+        return {"stopping": self.worker.stop()}
+
+    # -- past sessions --------------------------------------------------------
+
+    def sessions(self, before: str | None = None, limit: int = 50) -> dict[str, Any]:
+        """A page of the list of sessions, newest first."""
+        limit = bounded(limit, 1, 200)
+        rows = self.store.sessions(before, limit + 1)
+        return {"sessions": [asdict(row) for row in rows[:limit]], "more": len(rows) > limit}
+
+    def messages(self, session: str, after: int = -1, max: int = 200) -> dict[str, Any]:
+        """Messages of a session in order, from index `after` + 1 on, as they were streamed."""
+        limit = bounded(max, 1, 1000)
+        found = self.of_session(session, after, limit + 1)
+        return {"messages": found[:limit], "more": len(found) > limit}
+
+    def of_session(self, session: str, after: int = -1, limit: int | None = None) -> list[Message]:
+        uid, messages = self.worker.streamed
+        if session == uid:
+            return messages[after + 1 : None if limit is None else after + 1 + limit]
+        return replay(session, self.store, self.labels, after, limit)
+
+    def graph(
+        self, session: str, sae: str, by: By, position: int, edges_per_node: int = 3, max_nodes: int = 300
+    ) -> dict[str, Any]:
+        """The nodes and edges of what fired up to and including a position."""
+        if by not in get_args(By):
+            raise Refused(f"There are no edges by {str(by)[:40]!r}.", f"Choose {' or '.join(get_args(By))}.")
+        steps = [m for m in self.of_session(session) if m["kind"] == "step" and not m.get("is_bos")]
+        steps = [m for m in steps if m["position"] <= position and sae in m["saes"]]
+        firings = [[(f["feature"], f["activation"]) for f in m["saes"][sae]["features"]] for m in steps]
+        start = steps[0]["position"] if steps else 0
+        drawn = graph(firings, by, bounded(edges_per_node, 1, 20), bounded(max_nodes, 1, 2000), start)
+        named = self.labels.of(sae, [node.feature for node in drawn.nodes])
+        return {
+            "position": position,
+            "nodes": [
+                asdict(node) | {"label": label and label.text, "label_state": state}
+                for node in drawn.nodes
+                for label, state in [named[node.feature]]
+            ],
+            "edges": [asdict(edge) for edge in drawn.edges],
+            "nodes_total": drawn.nodes_total,
+            "edges_total": drawn.edges_total,
+        }
+
+    # -- features -------------------------------------------------------------
+
+    def feature(self, sae: str, feature: int) -> dict[str, Any]:
+        """What is known about a feature."""
+        spec = self.catalogue.saes.get(sae)
+        if spec and not 0 <= feature < spec.width:
+            raise NotFound(f"SAE {sae} has no feature {feature}.", f"Its features are 0 to {spec.width - 1}.")
+        label, state = self.labels.of(sae, [feature])[feature]
+        return {
+            "sae": sae,
+            "feature": feature,
+            "label": label and asdict(label),
+            "label_state": state,
+            "statistics": self.labels.statistics(sae, feature),
+            "neuronpedia_url": f"https://www.neuronpedia.org/{spec.neuronpedia}/{feature}"
+            if spec and spec.neuronpedia
+            else None,
+            "hook": spec and spec.hook,
+            "model": spec and spec.model,
+            "width": spec and spec.width,
+        }
+
+    def open_url(self, url: str) -> dict[str, Any]:
+        """Open one of the few known sites in the system's browser."""
+        if not url.startswith(LINKS) or urlsplit(url).username is not None:
+            raise Refused("AXON Shell does not open links to this site.", "Copy the link into a browser.")
+        webbrowser.open(url)
+        return {}
+
+
+def bounded(value: Any, low: int, high: int) -> int:
+    """A whole number from the page, held within bounds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise Refused(f"The page sent {value!r} where a number belongs.", "Reload the page.")
+    return int(min(max(value, low), high))

@@ -1,0 +1,307 @@
+"""The terminal: everything the window can do without pictures. One command is one function.
+
+`--json` prints one JSON document, or JSON lines, and nothing else on stdout. Errors go to stderr as `error:` and
+`hint:`, exit code 1; wrong usage is exit code 2.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from . import __version__, homes
+from .config import load_config
+from .errors import AxonError
+from .records import Message, Settings
+
+if TYPE_CHECKING:
+    from .store import Store
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+
+
+class OpenByDefault(click.Group):
+    """A group whose command is `open` when none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        named = [arg for arg in args if arg != "--debug"]
+        if not named or (named[0].startswith("-") and named[0] not in ("--help", "--version")):
+            args = ["--debug"] * ("--debug" in args) + ["open", *named]
+        return super().parse_args(ctx, args)
+
+
+def main() -> None:
+    """Run the command line; what a user can act upon is one error and one hint, without a traceback."""
+    debug = "--debug" in sys.argv
+    try:
+        sys.exit(commands.main(standalone_mode=False, prog_name="axon-shell"))
+    except AxonError as error:
+        if debug:
+            raise
+        complain(error.message, error.hint)
+        sys.exit(1)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "axon-shell"
+        complain(error.format_message(), f"`{command} --help` shows the usage.")
+        sys.exit(2)
+    except BrokenPipeError:
+        # Whoever reads stdout has gone (`axon-shell sessions list | head`); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def complain(message: str, hint: str = "") -> None:
+    """One error on stderr."""
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+
+
+@click.group(cls=OpenByDefault)
+@click.version_option(__version__, prog_name="AXON Shell")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def commands(debug: bool) -> None:
+    """Watch the concepts that fire inside a language model while it writes."""
+
+
+@commands.command("open")
+@click.option("--browser", is_flag=True, help="Show the page in the browser instead of a window.")
+@click.option("--no-open", is_flag=True, help="Only serve the page and print its address.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Serve the page on this port; 0 = any free one.")
+def open_(browser: bool, no_open: bool, port: int | None) -> int:
+    """Open the window (the default command)."""
+    from .app import open_shell
+
+    return open_shell(load_config(), browser=browser, no_open=no_open, port=port)
+
+
+@commands.command()
+@click.argument("prompt")
+@click.option("--model", help="Id of the model, see `axon-shell models`.")
+@click.option("--sae", "saes", multiple=True, help="Id of an SAE, see `axon-shell saes`; may be given several times.")
+@click.option("--max-tokens", type=int, help="New tokens, 0 = only read the prompt.")
+@click.option("--temperature", type=float, help="0 = always the most probable token.")
+@click.option("--top-k", type=int, help="Sample among the k most probable tokens, 0 = all.")
+@click.option("--top-p", type=float, help="... and among the fewest whose probabilities add up to p.")
+@click.option("--repetition-penalty", type=float, help="Divides the logit of each token seen already.")
+@click.option("--seed", type=int, help="The same seed gives the same session; left out: a new one.")
+@click.option("--top-features", type=int, help="Features kept per position and SAE.")
+@as_json
+def run(prompt: str, model: str | None, saes: tuple[str, ...], as_json: bool, **given: Any) -> int:
+    """Generate a session in the terminal and store it."""
+    from . import session
+    from .labels import Labels
+    from .plugins import catalogue
+    from .store import new_uid
+
+    config = load_config()
+    given = {name: value for name, value in given.items() if value is not None}
+    settings: Settings = replace(config.settings, **({"seed": random.randrange(2**32)} | given))
+    found = catalogue(config)
+    spec, sae_specs = found.choose(model or config.model, saes or (config.saes if not model else ()))
+    labels = Labels(found.label_sources)
+    stop = threading.Event()
+    show = print_json if as_json else Printer()
+    with opened_store() as store, interrupted(stop.set):
+        with Console(stderr=True).status("Importing PyTorch") as status:
+            from .engine.model import choose_device, load_model
+            from .engine.sae import load_sae
+
+            loaded = load_model(spec, choose_device(), status.update)
+            loaded_saes = [load_sae(sae, loaded, status.update) for sae in sae_specs]
+        reason = "error"
+        for message in session.run(new_uid(), prompt, loaded, loaded_saes, settings, labels, store, stop.is_set):
+            show(message)
+            if message["kind"] == "end":
+                reason = message["reason"]
+                if reason == "error":
+                    complain(message["error"]["message"], message["error"]["hint"])
+        store.flush()
+    return 1 if reason == "error" else 0
+
+
+@commands.command()
+@as_json
+def models(as_json: bool) -> None:
+    """List the language models."""
+    from .plugins import catalogue, listing
+
+    rows = [listing(spec) for spec in catalogue(load_config()).models.values()]
+    columns = {"id": "Id", "name": "Name", "context": "Context", "size_bytes": "Size", "installed": "Installed"}
+    listed(rows, columns | {"sae": "First SAE"}, as_json)
+
+
+@commands.command()
+@click.argument("model", required=False)
+@as_json
+def saes(model: str | None, as_json: bool) -> None:
+    """List the sparse autoencoders, of one model or of all."""
+    from .plugins import catalogue, listing
+
+    found = catalogue(load_config())
+    rows = [listing(spec) for spec in (found.saes_of(found.model(model).id) if model else found.saes.values())]
+    columns = {"id": "Id", "hook": "Hook point", "width": "Features", "size_bytes": "Size", "installed": "Installed"}
+    listed(rows, columns, as_json)
+
+
+@commands.group("sessions")
+def sessions_() -> None:
+    """Past sessions: no model is needed."""
+
+
+@sessions_.command("list")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first.")
+@as_json
+def list_(limit: int, as_json: bool) -> None:
+    """List past sessions, newest first."""
+    with opened_store() as store:
+        rows = [asdict(row) for row in store.sessions(limit=limit)]
+    for row in rows:
+        row["saes"] = list(row["saes"])
+    columns = {"uid": "Session", "created_at": "When", "model": "Model", "new_tokens": "New", "status": "Status"}
+    listed(rows, columns | {"title": "Prompt"}, as_json)
+
+
+@sessions_.command()
+@click.argument("session")
+@as_json
+def show(session: str, as_json: bool) -> None:
+    """Replay a past session: its tokens with their strongest features."""
+    from .labels import Labels
+    from .plugins import catalogue
+    from .session import replay
+
+    labels = Labels(catalogue(load_config()).label_sources)
+    tell = print_json if as_json else Printer()
+    with opened_store() as store:
+        for message in replay(store.summary(session).uid, store, labels):
+            tell(message)
+
+
+@commands.command()
+@as_json
+def doctor(as_json: bool) -> int:
+    """Say what is installed, what is missing and what to do about it."""
+    from .doctor import checks
+
+    found = checks()
+    if as_json:
+        click.echo(json.dumps([asdict(check) for check in found]))
+    else:
+        console = Console()
+        for check in found:
+            mark = {True: "[green]ok[/]", False: "[red]no[/]", None: "[yellow]--[/]"}[check.ok]
+            console.print(f"{mark}  [bold]{escape(check.name)}[/]: {escape(check.found)}")
+            if check.hint and not check.ok:
+                console.print(f"      {escape(check.hint)}", style="dim")
+    return 1 if any(check.ok is False for check in found) else 0
+
+
+# -- what the commands share --------------------------------------------------
+
+
+@contextmanager
+def opened_store() -> Iterator[Store]:
+    """The user's sessions; its problems are told on stderr."""
+    from .store import Store
+
+    store = Store(homes.data())
+    if store.problem:
+        complain(store.problem.message, store.problem.hint)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def interrupted(stop: Callable[[], None]) -> Iterator[None]:
+    """Let the first Ctrl-C end the session cleanly; the second one ends the program."""
+
+    def handle(signum: int, frame: object) -> None:
+        stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def listed(rows: list[dict[str, Any]], columns: dict[str, str], as_json: bool) -> None:
+    """Rows as one JSON list, or as a table of some of their fields."""
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    table = Table(*columns.values(), box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(readable(name, row[name])) for name in columns))
+    Console().print(table if rows else "Nothing yet.")
+
+
+def readable(name: str, value: Any) -> str:
+    """A field as a person reads it."""
+    if name == "size_bytes":
+        return f"{value / 1e6:,.1f} MB"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def print_json(message: Message) -> None:
+    """A message as one line of JSON, at once."""
+    print(json.dumps(message, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+class Printer:
+    """Shows messages to a person: one line per token with the features that fired most, then the whole text."""
+
+    FEATURES = 3
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self.prompt = self.output = ""
+
+    def __call__(self, message: Message) -> None:
+        {"start": self.start, "step": self.step, "end": self.end}[message["kind"]](message)
+
+    def start(self, message: Message) -> None:
+        self.console.print(f"[dim]session {message['session']}  {message['model']}  {', '.join(message['saes'])}[/]")
+
+    def step(self, message: Message) -> None:
+        if message.get("is_bos"):
+            return
+        if message["is_prompt"]:
+            self.prompt += message["text"]
+        else:
+            self.output += message["text"]
+        line = Text(f"{message['position']:>4} ", style="dim")
+        line.append(f"{message['piece']!r:<14}", style="cyan" if message["is_prompt"] else "bold yellow")
+        for reading in message["saes"].values():
+            line.append(f" {reading['unexplained']:>4.0%} unexplained ", style="dim")
+            for active in reading["features"][: self.FEATURES]:
+                line.append(f" {active['label'] or 'feature ' + str(active['feature'])}", style="default")
+                line.append(f" {active['activation']:.1f}", style="dim")
+        self.console.print(line, soft_wrap=True)
+
+    def end(self, message: Message) -> None:
+        self.console.print(Text.assemble((self.prompt, "cyan"), (self.output, "bold yellow")))
+        speed = f", {1000 / message['ms_per_token']:.0f} tokens a second" if message["ms_per_token"] else ""
+        self.console.print(f"[dim]{message['reason']}: {message['new_tokens']} new tokens{speed}[/]")

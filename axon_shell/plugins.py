@@ -1,0 +1,134 @@
+"""Find plugins and build the catalogue: what models, SAEs and label sources there are.
+
+A plugin that fails becomes a problem shown on screen with its name, never a dead window.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from . import homes, hookspecs
+from .config import Config
+from .errors import NotFound, PluginError
+from .hookspecs import LabelSource
+from .records import ModelSpec, Problem, SaeSpec
+
+
+@dataclass
+class Catalogue:
+    """Everything that plugins registered, by id, and what went wrong with them."""
+
+    models: dict[str, ModelSpec] = field(default_factory=dict)
+    saes: dict[str, SaeSpec] = field(default_factory=dict)
+    label_sources: list[LabelSource] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def model(self, name: str) -> ModelSpec:
+        """The model of this id. Raises NotFound naming the nearest."""
+        return pick(self.models, name, "model", "`axon-shell models` lists them.")
+
+    def sae(self, name: str) -> SaeSpec:
+        """The SAE of this id. Raises NotFound naming the nearest."""
+        return pick(self.saes, name, "SAE", "`axon-shell saes` lists them.")
+
+    def saes_of(self, model: str) -> list[SaeSpec]:
+        """The SAEs that read a model, in the order of their registration."""
+        return [sae for sae in self.saes.values() if sae.model == model]
+
+    def choose(self, model: str, saes: list[str] | tuple[str, ...]) -> tuple[ModelSpec, list[SaeSpec]]:
+        """A model and the SAEs to read it with: those named, or the one that the model suggests.
+
+        Raises NotFound when one of them is not in the catalogue or reads another model.
+        """
+        spec = self.model(model)
+        names = list(dict.fromkeys(saes)) or ([spec.sae] if spec.sae else [])
+        chosen = [self.sae(name) for name in names]
+        for sae in chosen:
+            if sae.model != spec.id:
+                own = ", ".join(s.id for s in self.saes_of(spec.id)) or "none"
+                raise NotFound(f"SAE {sae.id} reads {sae.model}, not {spec.id}.", f"SAEs of {spec.id}: {own}.")
+        return spec, chosen
+
+
+def pick(table: dict[str, Any], name: str, what: str, where: str) -> Any:
+    """The entry of a table by its id. Raises NotFound naming the nearest id."""
+    if name in table:
+        return table[name]
+    near = get_close_matches(name, list(table), 1)
+    raise NotFound(f"There is no {what} {name!r}.", f"Did you mean {near[0]}? {where}" if near else where)
+
+
+def installed(spec: ModelSpec | SaeSpec) -> bool:
+    """Whether the weights lie on this machine."""
+    return isinstance(spec.weights, Path) and spec.weights.is_dir()
+
+
+def listing(spec: ModelSpec | SaeSpec) -> dict[str, Any]:
+    """An entry of the catalogue as the page and `--json` list it."""
+    return asdict(spec) | {"weights": str(spec.weights), "installed": installed(spec)}
+
+
+def catalogue(config: Config) -> Catalogue:
+    """Everything that the plugins offer under a configuration."""
+    found = Catalogue()
+    manager = pluggy.PluginManager("axon_shell")
+    manager.add_hookspecs(hookspecs)
+    for path in sorted([*homes.plugins().glob("*.py"), *homes.plugins().glob("*/__init__.py")]):
+        name = path.parent.name if path.name == "__init__.py" else path.stem
+        with problems_of(name, found):
+            manager.register(load(path, name), name)
+            manager.check_pending()
+            ask(manager, name, config, found)
+    return found
+
+
+def load(path: Path, name: str) -> ModuleType:
+    """The plugin's module. It is not put on sys.path: a plugin named like a library would hide that library."""
+    module_name = f"axon_shell_plugin_{name}"
+    locations = [str(path.parent)] if path.name == "__init__.py" else None
+    spec = importlib.util.spec_from_file_location(module_name, path, submodule_search_locations=locations)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def ask(manager: pluggy.PluginManager, name: str, config: Config, found: Catalogue) -> None:
+    """Let one plugin register what it has; the others are not asked."""
+    others = [plugin for plugin in manager.get_plugins() if manager.get_name(plugin) != name]
+
+    def into(table: dict[str, Any]) -> Callable[[Any], None]:
+        def register(spec: Any) -> None:
+            if spec.id in table:
+                raise PluginError(f"{spec.id} is registered already.", "Give it another id.")
+            table[spec.id] = spec
+
+        return register
+
+    for hook, register in (
+        ("register_models", into(found.models)),
+        ("register_saes", into(found.saes)),
+        ("register_label_sources", found.label_sources.append),
+    ):
+        manager.subset_hook_caller(hook, others)(register=register, config=config)
+
+
+@contextmanager
+def problems_of(name: str, found: Catalogue) -> Iterator[None]:
+    """Turn whatever a plugin raises into a problem of that plugin."""
+    try:
+        yield
+    except Exception as error:
+        hint = getattr(error, "hint", "") or "Mend the plugin or take it away; everything else works without it."
+        found.problems.append(Problem(f"plugin {name}", f"{type(error).__name__}: {error}", hint))

@@ -1,0 +1,142 @@
+"""The one thread that owns the model: it loads, generates and stops, one thing at a time, and tells the event log."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import session
+from .errors import Busy, as_axon_error
+from .events import EventLog
+from .labels import Labels
+from .records import Message, ModelSpec, SaeSpec, Settings
+from .store import Store
+
+if TYPE_CHECKING:
+    from .engine.model import Model
+    from .engine.sae import Sae
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """What the engine is doing, as the page shows it."""
+
+    state: str = "empty"  # empty, loading, ready, running, failed
+    stage: str = ""  # of loading: "Importing PyTorch"
+    model: str | None = None
+    saes: tuple[str, ...] = ()
+    device: str | None = None
+    dtype: str | None = None
+    error: dict[str, str] | None = None
+
+
+class Worker:
+    """Runs sessions in a thread of its own and puts their messages into the event log."""
+
+    def __init__(self, store: Store, labels: Labels, events: EventLog) -> None:
+        self.store, self.labels, self.events = store, labels, events
+        self.engine = EngineState()
+        self.live: str | None = None  # the session that is being generated
+        self.streamed: tuple[str, list[Message]] = ("", [])  # the session generated last, with its messages so far
+        self.model: Model | None = None
+        self.saes: dict[str, Sae] = {}
+        self.jobs: queue.Queue[Callable[[], object] | None] = queue.Queue()
+        self.stopping = threading.Event()
+        self.claim = threading.Lock()
+        self.thread = threading.Thread(target=self.work, name="engine", daemon=True)
+        self.thread.start()
+
+    # -- asked from other threads ---------------------------------------------
+
+    def load(self, model: ModelSpec, saes: list[SaeSpec]) -> None:
+        """Get a model and SAEs ready in the background; progress and failure come as events."""
+        self.jobs.put(lambda: self.prepare(model, saes))
+
+    def run(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> None:
+        """Generate a session in the background. Raises Busy while another is being generated."""
+        with self.claim:
+            if self.live:
+                raise Busy("A session is being generated already.", "Stop it, or wait until it ends.")
+            self.live = uid
+            self.stopping.clear()
+        self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings))
+
+    def stop(self) -> bool:
+        """End the session that is being generated after its current token; False when there is none."""
+        self.stopping.set()
+        return self.live is not None
+
+    def close(self) -> None:
+        """Stop generating and end the thread."""
+        self.stopping.set()
+        self.jobs.put(None)
+        self.thread.join(timeout=10)
+
+    # -- in the thread --------------------------------------------------------
+
+    def work(self) -> None:
+        while job := self.jobs.get():
+            job()
+
+    def generate(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> None:
+        try:
+            if not self.prepare(model, saes):
+                self.events.put({"kind": "refused", "session": uid, "error": self.engine.error})
+                return
+            assert self.model
+            self.tell(state="running")
+            chosen = [self.saes[sae.id] for sae in saes]
+            stream = session.run(
+                uid, prompt, self.model, chosen, settings, self.labels, self.store, self.stopping.is_set
+            )
+            for message in stream:
+                if message["kind"] == "start":
+                    self.streamed = uid, []
+                self.streamed[1].append(message)
+                self.events.put(message | {"session": uid})
+        except Exception as error:
+            self.events.put({"kind": "refused", "session": uid, "error": as_axon_error(error, "starting").as_record()})
+        finally:
+            self.live = None
+            if self.model:
+                self.tell(state="ready")
+            self.events.put({"kind": "sessions_changed"})
+
+    def prepare(self, model: ModelSpec, saes: list[SaeSpec]) -> bool:
+        """Load what is not loaded yet, free what is not asked for; whether all is ready now."""
+        wanted = {sae.id: sae for sae in saes}
+        if self.model and self.model.spec.id == model.id and wanted.keys() <= self.saes.keys():
+            return True
+        self.engine = EngineState()
+        self.tell(state="loading", stage="Importing PyTorch", model=model.id, saes=tuple(wanted))
+        try:
+            from .engine.model import choose_device, load_model
+
+            def report(stage: str) -> None:
+                self.tell(stage=stage)
+
+            if not self.model or self.model.spec.id != model.id:
+                self.model, self.saes = None, {}
+                self.model = load_model(model, choose_device(), report)
+            report("Importing SAELens")
+            from .engine.sae import load_sae
+
+            self.saes = {name: sae for name, sae in self.saes.items() if name in wanted}
+            for name, spec in wanted.items():
+                if name not in self.saes:
+                    self.saes[name] = load_sae(spec, self.model, report)
+        except Exception as error:
+            self.tell(state="failed", stage="", error=as_axon_error(error, "loading").as_record())
+            return False
+        self.tell(
+            state="ready", stage="", device=str(self.model.device), dtype=str(self.model.dtype).removeprefix("torch.")
+        )
+        return True
+
+    def tell(self, **changes: Any) -> None:
+        """Change the engine's state and put it into the event log."""
+        self.engine = EngineState(**(asdict(self.engine) | changes))
+        self.events.put({"kind": "engine"} | asdict(self.engine))

@@ -1,0 +1,70 @@
+"""A small GPT-2 of random weights and random SAEs in true format: nothing learned, everything computable.
+
+Random weights are the harder test of exactness: no number is small by training.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from sae_lens import SAE
+from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
+from sae_lens.saes.sae import SAEMetadata
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from axon_shell import ModelSpec, SaeSpec
+
+LAYERS, WIDTH, HEADS, CONTEXT, FEATURES = 3, 48, 4, 64, 256
+
+
+def make_model(folder: Path, seed: int = 0) -> ModelSpec:
+    """Write a model in Hugging Face format and return its spec."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(["the cat sat on the mat and the dog sat on the cat"] * 4, trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>")
+    fast.save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = GPT2Config(
+        vocab_size=len(fast),
+        n_positions=CONTEXT,
+        n_embd=WIDTH,
+        n_layer=LAYERS,
+        n_head=HEADS,
+        bos_token_id=fast.bos_token_id,
+        eos_token_id=fast.eos_token_id,
+        initializer_range=0.2,
+    )
+    config.n_ctx = CONTEXT
+    network = GPT2LMHeadModel(config)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 1:  # biases and scales, which Hugging Face sets to 0 and 1
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    network.save_pretrained(folder)
+    return ModelSpec("random", "Random", "gpt2", folder, CONTEXT, 0)
+
+
+def make_sae(folder: Path, hook: str, width: int = WIDTH, centre: bool = False, seed: int = 1, id: str = "") -> SaeSpec:
+    """Write a JumpReLU SAE in SAELens format and return its spec."""
+    torch.manual_seed(seed)
+    metadata = SAEMetadata(hook_name=hook, model_name="random", prepend_bos=True)
+    if centre:
+        metadata.model_from_pretrained_kwargs = {"center_writing_weights": True}
+    sae = JumpReLUSAE(JumpReLUSAEConfig(d_in=width, d_sae=FEATURES, metadata=metadata))
+    with torch.no_grad():
+        for parameter in sae.parameters():
+            parameter.copy_(torch.randn_like(parameter) / parameter.shape[0] ** 0.5)
+        sae.threshold.copy_(0.2 * torch.rand_like(sae.threshold))
+    sae.save_model(folder)
+    assert SAE.load_from_disk(folder).cfg.architecture() == "jumprelu"
+    return SaeSpec(id or f"random/{hook}", "random", hook, FEATURES, folder)
