@@ -1,0 +1,14 @@
+"""Past sessions, in one SQLite file: every run is written as it happens and comes back equal to what was streamed.
+
+store.py     what the rest of the program calls; what is not on disk yet is answered from memory
+writer.py    the one thread that writes, at most 20 steps or 250 ms behind
+rows.py      messages to rows and back
+packing.py   features and alternatives to bytes and back, exactly
+database.py  the file: opening, damage, newer versions, whose sessions still run
+schema.py    the tables, as migrations
+"""
+
+from .rows import SessionSummary
+from .store import Store, new_uid
+
+__all__ = ["SessionSummary", "Store", "new_uid"]

@@ -1,0 +1,188 @@
+"""What the rest of the program calls to keep sessions and to get them back."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import struct
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+from ..errors import NotFound, StoreError
+from ..records import Message, Problem
+from . import rows
+from .database import Database
+from .rows import SessionSummary
+from .writer import Writer
+
+T = TypeVar("T")
+
+
+def new_uid() -> str:
+    """The uid of a new session: UUID version 7, so that later ones sort after earlier ones."""
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    fraction = rest * 4096 // 1_000_000  # 12 bits of the millisecond keep sessions begun within one in order
+    return str(UUID(int=milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | secrets.randbits(62)))
+
+
+class Store:
+    """The sessions in `folder`/sessions.db, those that this program is writing included.
+
+    Writing never waits for the disk and never fails: what could not be written stays in memory, is answered from there
+    and tried again, and `failure` says why. Messages handed over must not be changed afterwards.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.database = Database(folder)
+        self.path = self.database.path
+        self.writer = Writer(self.database)
+
+    @property
+    def problem(self) -> Problem | None:
+        """What the user must be told about the database: damaged and set aside, newer than the program, unwritable."""
+        return self.writer.problem
+
+    @property
+    def read_only(self) -> bool:
+        """Whether sessions cannot be saved: they are kept until the program ends."""
+        return self.writer.connection is None
+
+    @property
+    def failure(self) -> StoreError | None:
+        """Why the latest attempt to write failed; None once one succeeded."""
+        return self.writer.failure
+
+    # -- writing --------------------------------------------------------------
+
+    def begin(self, session: str, start: Message) -> None:
+        """Keep the start message of a new session, named by `new_uid()`."""
+        self.writer.begin(session, start)
+
+    def add(self, session: str, step: Message) -> None:
+        """Keep a step message; labels in it are left out."""
+        self.writer.take(session, step)
+
+    def end(self, session: str, end: Message) -> None:
+        """Keep the end message of a session."""
+        self.writer.take(session, end)
+
+    def flush(self) -> None:
+        """Wait until everything handed over is on disk. Raises StoreError when it cannot be written."""
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Write what waits and let go of the database."""
+        self.writer.close()
+        self.database.close()
+
+    # -- reading --------------------------------------------------------------
+
+    def sessions(self, before: str | None = None, limit: int = 50) -> list[SessionSummary]:
+        """Sessions older than the session `before`, newest first."""
+        with self.writer.changed:
+            found = {r.uid: r.summary() for r in self.writer.recordings.values() if not before or r.uid < before}
+        stored: list[SessionSummary] = []
+        try:
+            stored = self.read(lambda connection: rows.read_summaries(connection, before, limit), stored)
+        except StoreError:
+            if not self.read_only:  # else why the database cannot be read was told when it was opened
+                raise
+        found = {row.uid: self.as_it_is(row) for row in stored} | found
+        return sorted(found.values(), key=lambda row: row.uid, reverse=True)[:limit]
+
+    def summary(self, session: str) -> SessionSummary:
+        """A session, by its uid or the beginning of it. Raises NotFound."""
+        uid = self.find(session)
+        with self.writer.changed:
+            if recording := self.writer.recordings.get(uid):
+                return recording.summary()
+        row = self.read(lambda connection: rows.read_summary(connection, uid), None)
+        if row is None:  # deleted meanwhile
+            raise not_found(session)
+        return self.as_it_is(row)
+
+    def messages(self, session: str, after: int = -1, limit: int | None = None) -> list[Message]:
+        """The messages of a session as they were streamed, without labels: start, steps, end.
+
+        They are numbered from 0; given are at most `limit` that follow number `after`. A session that is being
+        generated has no end yet. Raises NotFound.
+        """
+        uid = self.find(session)
+        first = max(after + 1, 0)
+        stop = None if limit is None else first + limit
+        with self.writer.changed:
+            recording = self.writer.recordings.get(uid)
+            if recording:
+                written, waiting = recording.written, list(recording.waiting)
+        if recording is None:
+            return self.read(lambda connection: self.stored(connection, uid, first, stop), [])
+        # The disk may hold more by now: only as many are taken from there as memory leaves out.
+        stop = written + len(waiting) if stop is None else stop
+        messages: list[Message] = []
+        if first < written:
+            messages = self.read(lambda connection: rows.read_messages(connection, uid, first, min(stop, written)), [])
+        return messages + [unlabelled(message) for message in waiting[max(first - written, 0) : max(stop - written, 0)]]
+
+    def find(self, session: str) -> str:
+        """The whole uid of a session, given the whole or the beginning. Raises NotFound."""
+        with self.writer.changed:
+            if session in self.writer.recordings:
+                return session
+            found = {uid for uid in self.writer.recordings if uid.startswith(session)}
+        found.update(self.read(lambda connection: rows.read_uids(connection, session, 2), []))
+        if session in found:
+            return session
+        if len(found) > 1 and session:
+            raise NotFound(f"More than one session begins with {session}.", "Give more of its name.")
+        if len(found) != 1 or not session:
+            raise not_found(session)
+        return found.pop()
+
+    def stored(self, connection: sqlite3.Connection, uid: str, first: int, stop: int | None) -> list[Message]:
+        """Messages of a session that this program is not writing."""
+        owner = rows.read_owner(connection, uid)
+        dead = owner is not None and not self.database.alive(owner)
+        return rows.read_messages(connection, uid, first, stop, dead)
+
+    def as_it_is(self, row: SessionSummary) -> SessionSummary:
+        """A summary; "running" becomes "interrupted" when the program that was writing the session has died."""
+        if row.status != "running":
+            return row
+        owner = self.read(lambda connection: rows.read_owner(connection, row.uid), None)
+        if owner is None or self.database.alive(owner):
+            return row
+        return replace(row, status="interrupted", reason="interrupted")
+
+    def read(self, question: Callable[[sqlite3.Connection], T], nothing: T) -> T:
+        """What the database answers, `nothing` where there is none yet. Raises StoreError."""
+        if not self.path.exists():
+            return nothing
+        try:
+            with closing(self.database.read()) as connection:
+                return question(connection)
+        except (sqlite3.Error, ValueError, struct.error) as error:
+            raise self.database.explain(error) from error
+
+
+def not_found(session: str) -> NotFound:
+    """No such session, and where to look."""
+    return NotFound(f"There is no session {session}.", "`axon-shell sessions list` shows them all.")
+
+
+def unlabelled(message: Message) -> Message:
+    """A message as it is stored: features without label and label state."""
+    if message["kind"] != "step":
+        return message
+    saes = {
+        sae: reading | {"features": [{name: feature[name] for name in FEATURE} for feature in reading["features"]]}
+        for sae, reading in message["saes"].items()
+    }
+    return message | {"saes": saes}
+
+
+FEATURE = ("feature", "activation", "effect")
