@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 import webbrowser
 from collections.abc import Callable
 from dataclasses import asdict, fields
-from typing import Any, get_args
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from . import __version__
@@ -70,8 +70,12 @@ class Bridge:
         try:
             arguments = json.loads(params)
             inspect.signature(self.methods[method]).bind(**arguments)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise Refused(f"The page called {method} wrongly: {error}.", "Reload the page.") from error
+        kinds = get_type_hints(self.methods[method])
+        for name, value in arguments.items():
+            if not fits(value, kinds[name]):
+                raise Refused(f"The page called {method} with {name} = {str(value)[:40]!r}.", "Reload the page.")
         return self.methods[method](**arguments)
 
     def close(self) -> None:
@@ -109,7 +113,7 @@ class Bridge:
 
     def next_events(self, after: int, max: int = 256, wait: float = 10) -> dict[str, Any]:
         """The events after a number; waits for the first of them."""
-        return self.events.after(int(after), bounded(max, 1, 1024), min(float(wait), 30.0))
+        return self.events.after(after, bounded(max, 1, 1024), min(wait, 30))
 
     # -- generating -----------------------------------------------------------
 
@@ -120,7 +124,7 @@ class Bridge:
 
     def run(self, prompt: str, model: str, saes: list[str], settings: dict[str, Any]) -> dict[str, Any]:
         """Begin a session; its messages come as events."""
-        if not isinstance(prompt, str) or not prompt.strip():
+        if not prompt.strip():
             raise PromptError("The prompt is empty.", "Type the beginning of a text and run again.")
         known = {f.name for f in fields(Settings)}
         if unknown := set(settings) - known:
@@ -158,8 +162,6 @@ class Bridge:
         self, session: str, sae: str, by: By, position: int, edges_per_node: int = 3, max_nodes: int = 300
     ) -> dict[str, Any]:
         """The nodes and edges of what fired up to and including a position."""
-        if by not in get_args(By):
-            raise Refused(f"There are no edges by {str(by)[:40]!r}.", f"Choose {' or '.join(get_args(By))}.")
         steps = [m for m in self.of_session(session) if m["kind"] == "step" and not m.get("is_bos")]
         steps = [m for m in steps if m["position"] <= position and sae in m["saes"]]
         firings = [[(f["feature"], f["activation"]) for f in m["saes"][sae]["features"]] for m in steps]
@@ -208,8 +210,23 @@ class Bridge:
         return {}
 
 
-def bounded(value: Any, low: int, high: int) -> int:
-    """A whole number from the page, held within bounds."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise Refused(f"The page sent {value!r} where a number belongs.", "Reload the page.")
-    return int(min(max(value, low), high))
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a value from the page is of the kind that a method's annotation names."""
+    if kind is Any:
+        return True
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in inner
+    if origin in (UnionType, Union):
+        return any(fits(value, part) for part in inner)
+    if origin is list:
+        return isinstance(value, list) and all(fits(item, inner[0]) for item in value)
+    if kind in (int, float):
+        # A page has one kind of number; infinities and booleans are none.
+        return isinstance(value, (int, kind)) and not isinstance(value, bool) and abs(value) < 2**63
+    return isinstance(value, origin or kind)
+
+
+def bounded(value: int, low: int, high: int) -> int:
+    """A number from the page, held within bounds."""
+    return min(max(value, low), high)

@@ -102,7 +102,9 @@ def check_plugins(config: Config) -> list[Check]:
     if begin and installed(begin):
         model = Check("Model", True, f"{begin.name}: {begin.weights}")
     elif begin:
-        model = Check("Model", False, f"{begin.name}: not on this machine", "Choose another model, or install it again.")
+        model = Check(
+            "Model", False, f"{begin.weights} is missing", "Choose another model, or install AXON Shell again."
+        )
     else:
         model = Check("Model", False, f"there is no {config.model!r}", f"Set `model` to one of: {models}.")
     return [

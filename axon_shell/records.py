@@ -161,6 +161,9 @@ class Step:
     def as_message(self) -> Message:
         """The step as one JSON object, still without labels."""
         message = {"kind": "step"} | asdict(self)
+        message["alternatives"] = list(message["alternatives"])
+        for reading in message["saes"].values():
+            reading["features"] = list(reading["features"])
         if not self.is_bos:
             del message["is_bos"]
         return message

@@ -81,6 +81,7 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
         server_version, sys_version = "AXON-Shell", ""
         timeout = 60  # seconds that an idle connection is kept
+        disable_nagle_algorithm = True  # or the body of each answer waits 40 ms for the page to confirm the headers
 
         def do_GET(self) -> None:
             path = server.files.get(self.path.partition("?")[0])

@@ -1,0 +1,259 @@
+"""What the page may call, on the real worker, engine and store with a model of random weights."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from random_model import CONTEXT, make_model, make_sae
+
+from axon_shell import bridge as bridge_module
+from axon_shell.bridge import Bridge
+from axon_shell.config import Config
+from axon_shell.events import EventLog
+from axon_shell.labels import Labels
+from axon_shell.plugins import Catalogue
+from axon_shell.records import ModelSpec, SaeSpec
+from axon_shell.store import Store
+from axon_shell.worker import Worker
+
+SAE = "random/first"
+
+
+@pytest.fixture(scope="module")
+def offered(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
+    folder = tmp_path_factory.mktemp("weights")
+    found = Catalogue()
+    for seed, name in enumerate(("random", "second")):
+        spec = make_model(folder / name, seed)
+        found.models[name] = ModelSpec(name, name.title(), "gpt2", spec.weights, CONTEXT, 0, sae=f"{name}/first")
+        sae = make_sae(folder / f"{name}-sae", "blocks.1.hook_resid_pre", seed=seed)
+        found.saes[f"{name}/first"] = SaeSpec(f"{name}/first", name, sae.hook, sae.width, sae.weights)
+    found.models["gone"] = ModelSpec("gone", "Gone", "gpt2", folder / "nowhere", CONTEXT, 0)
+    return found
+
+
+@pytest.fixture(scope="module")
+def bridge(offered: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
+    """One bridge for the file: its model is loaded once."""
+    store = Store(tmp_path_factory.mktemp("data"))
+    bridge = Bridge(Worker(store, Labels([]), EventLog()), store, offered, Config(model="random"))
+    yield bridge
+    bridge.close()
+
+
+def ask(bridge: Bridge, method: str, **params: Any) -> Any:
+    answer = json.loads(bridge.call(method, json.dumps(params)))
+    assert answer["ok"], answer["error"]
+    return answer["value"]
+
+
+def refused(bridge: Bridge, method: str, **params: Any) -> dict[str, str]:
+    answer = json.loads(bridge.call(method, json.dumps(params)))
+    assert not answer["ok"], answer["value"]
+    assert answer["error"].keys() == {"kind", "message", "hint"}
+    assert answer["error"]["message"] and answer["error"]["hint"]
+    return answer["error"]
+
+
+def events_until(bridge: Bridge, after: int, done: Callable[[dict], bool], seconds: float = 60) -> list[dict]:
+    seen: list[dict] = []
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        pulled = ask(bridge, "next_events", after=after, max=16, wait=1)
+        assert not pulled["missed"]
+        seen += pulled["events"]
+        after = pulled["last"]
+        if any(done(event) for event in pulled["events"]):
+            return seen
+    raise AssertionError(f"not seen within {seconds} s; last: {seen[-1:]}")
+
+
+def run(bridge: Bridge, **changes: Any) -> dict[str, Any]:
+    params = {"prompt": "the cat sat", "model": "random", "saes": [SAE], "settings": {"max_tokens": 5, "seed": 1}}
+    return params | changes
+
+
+def finished(event: dict) -> bool:
+    return event["kind"] == "sessions_changed"
+
+
+def test_a_run_arrives_as_events_and_stays_as_messages(bridge: Bridge):
+    hello = ask(bridge, "hello")
+    assert hello["selected"] == {"model": "random", "saes": [SAE]}
+    assert [model["installed"] for model in hello["models"]] == [True, True, False]
+    assert set(hello["ranges"]) == set(hello["settings"])
+
+    uid = ask(bridge, "run", **run(bridge))["session"]
+    events = events_until(bridge, hello["last_event"], finished)
+    assert [event["seq"] for event in events] == list(range(events[0]["seq"], events[0]["seq"] + len(events)))
+    assert [e["state"] for e in events if e["kind"] == "engine"][-2:] == ["running", "ready"]
+    streamed = [e for e in events if e["kind"] in ("start", "step", "end")]
+    assert all(event["session"] == uid for event in streamed)
+    assert streamed[-1]["new_tokens"] == 5
+
+    pages, after = [], -1
+    while True:
+        page = ask(bridge, "messages", session=uid, after=after, max=3)
+        pages += page["messages"]
+        after += len(page["messages"])
+        if not page["more"]:
+            break
+    strip = {"seq", "session"}
+    assert [{k: v for k, v in m.items() if k not in strip} for m in pages] == [
+        {k: v for k, v in e.items() if k not in strip} for e in streamed
+    ]
+    bridge.store.flush()
+    newest = ask(bridge, "sessions", limit=1)["sessions"][0]
+    assert (newest["uid"], newest["prompt"], newest["status"]) == (uid, "the cat sat", "finished")
+    assert ask(bridge, "hello")["live"] is None
+
+
+def test_the_graph_up_to_a_position_is_that_of_the_steps(bridge: Bridge):
+    uid = ask(bridge, "run", **run(bridge, settings={"max_tokens": 12, "seed": 2, "top_features": 8}))["session"]
+    events = events_until(bridge, 0, lambda e: e["kind"] == "end" and e["session"] == uid)
+    steps = [e for e in events if e["kind"] == "step" and e["session"] == uid and not e.get("is_bos")]
+    for position in (1, 6, steps[-1]["position"]):
+        drawn = ask(bridge, "graph", session=uid, sae=SAE, by="count", position=position)
+        fired: dict[int, list[int]] = {}
+        for step in steps[:position]:
+            for active in step["saes"][SAE]["features"]:
+                fired.setdefault(active["feature"], []).append(step["position"])
+        assert {n["feature"]: (n["first"], n["last"], n["count"]) for n in drawn["nodes"]} == {
+            feature: (where[0], where[-1], len(where)) for feature, where in fired.items()
+        }
+        for edge in drawn["edges"]:
+            assert edge["count"] == len(set(fired[edge["a"]]) & set(fired[edge["b"]])) >= 2
+        assert drawn["nodes_total"] == len(fired)
+    assert refused(bridge, "graph", session=uid, sae=SAE, by="magic", position=1)["kind"] == "refused"
+    assert ask(bridge, "graph", session=uid, sae="other/sae", by="lift", position=5)["nodes"] == []
+
+
+def test_one_session_at_a_time(bridge: Bridge):
+    before = ask(bridge, "hello")["last_event"]
+    uid = ask(bridge, "run", **run(bridge, settings={"max_tokens": 1000, "temperature": 1.5}))["session"]
+    assert refused(bridge, "run", **run(bridge))["kind"] == "busy"
+    assert ask(bridge, "hello")["live"] == uid
+    assert ask(bridge, "stop") == {"stopping": True}
+    events = events_until(bridge, before, finished)
+    end = next(event for event in events if event["kind"] == "end")
+    assert end["reason"] in ("stopped", "context_full", "end_of_text")
+    assert ask(bridge, "stop") == {"stopping": False}
+    uid = ask(bridge, "run", **run(bridge))["session"]  # the stop was for the session before
+    events = events_until(bridge, events[-1]["seq"], finished)
+    assert next(e for e in events if e["kind"] == "end")["reason"] == "max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "says"),
+    [
+        ({"prompt": "  "}, "prompt", "empty"),
+        ({"prompt": 3}, "refused", "prompt = '3'"),
+        ({"saes": SAE}, "refused", "saes"),
+        ({"settings": []}, "refused", "settings"),
+        ({"model": "randon"}, "not_found", "randon"),
+        ({"saes": ["random/none"]}, "not_found", "random/none"),
+        ({"saes": ["second/first"]}, "not_found", "reads second"),
+        ({"settings": {"temperature": -1}}, "invalid_setting", "temperature is -1"),
+        ({"settings": {"temperature": None}}, "invalid_setting", "temperature is None"),
+        ({"settings": {"max_tokens": "9"}}, "invalid_setting", "whole number"),
+        ({"settings": {"warmth": 1}}, "invalid_setting", "warmth"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused_at_once(bridge: Bridge, changes: dict, kind: str, says: str):
+    error = refused(bridge, "run", **run(bridge, **changes))
+    assert error["kind"] == kind and says in error["message"]
+    assert ask(bridge, "hello")["live"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "says"),
+    [
+        ({"prompt": "cat " * 500}, "prompt", f"at most {CONTEXT}"),
+        ({"model": "gone", "saes": []}, "weights", "missing"),
+    ],
+)
+def test_what_is_found_out_later_comes_as_an_event(bridge: Bridge, changes: dict, kind: str, says: str):
+    before = ask(bridge, "hello")["last_event"]
+    uid = ask(bridge, "run", **run(bridge, **changes))["session"]
+    events = events_until(bridge, before, finished)
+    refusal = next(event for event in events if event["kind"] == "refused")
+    assert refusal["session"] == uid
+    assert refusal["error"]["kind"] == kind and says in refusal["error"]["message"] and refusal["error"]["hint"]
+    assert refused(bridge, "messages", session=uid)["kind"] == "not_found"
+    assert ask(bridge, "hello")["live"] is None
+
+
+def test_another_model_takes_the_place_of_the_first(bridge: Bridge):
+    before = ask(bridge, "hello")["last_event"]
+    ask(bridge, "load", model="second", saes=["second/first"])
+    events = events_until(bridge, before, lambda e: e["kind"] == "engine" and e["state"] == "ready")
+    assert events[-1]["model"] == "second" and events[-1]["saes"] == ["second/first"]
+    assert bridge.worker.model.spec.id == "second" and list(bridge.worker.saes) == ["second/first"]
+    assert "Loading Second" in [event.get("stage") for event in events]
+
+
+def test_what_is_known_about_a_feature(bridge: Bridge):
+    known = ask(bridge, "feature", sae=SAE, feature=3)
+    assert (known["label"], known["label_state"], known["neuronpedia_url"]) == (None, "absent", None)
+    assert (known["model"], known["hook"], known["width"]) == ("random", "blocks.1.hook_resid_pre", 256)
+    assert refused(bridge, "feature", sae=SAE, feature=256)["kind"] == "not_found"
+    # A session of an SAE that is no longer installed still shows its features.
+    assert ask(bridge, "feature", sae="lost/sae", feature=3)["width"] is None
+
+
+def test_links_lead_only_to_known_sites(bridge: Bridge, monkeypatch: pytest.MonkeyPatch):
+    opened: list[str] = []
+    monkeypatch.setattr(bridge_module.webbrowser, "open", opened.append)
+    ask(bridge, "open_url", url="https://www.neuronpedia.org/gpt2-small/8-res-jb/1")
+    for url in (
+        "https://evil.example/",
+        "https://github.com.evil.example/",
+        "file:///etc/passwd",
+        "javascript:1",
+        "https://github.com@evil.example/",
+        "http://github.com/",
+        "https://www.neuronpedia.org:8/@x",
+        3,
+    ):
+        assert refused(bridge, "open_url", url=url)["kind"] == "refused"
+    assert opened == ["https://www.neuronpedia.org/gpt2-small/8-res-jb/1"]
+
+
+def test_unknown_calls_are_refused(bridge: Bridge):
+    for method in ("close", "__init__", "dispatch", "worker", "", "call"):
+        assert refused(bridge, method)["kind"] == "refused"
+    assert refused(bridge, "stop", please=True)["kind"] == "refused"
+    assert refused(bridge, "messages")["kind"] == "refused"
+    assert refused(bridge, "messages", session="0" * 36)["kind"] == "not_found"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+HARMLESS = ["hello", "sessions", "messages", "graph", "feature", "stop", "load", "nonsense"]
+names = st.sampled_from(
+    ["session", "sae", "feature", "by", "position", "after", "max", "limit", "before", "model", "saes"]
+)
+
+
+@given(st.sampled_from(HARMLESS), st.dictionaries(names, json_values, max_size=6) | json_values)
+@hypothesis_settings(max_examples=150, deadline=None)
+def test_nonsense_is_answered_and_never_raises(bridge: Bridge, method: str, params: Any):
+    answer = json.loads(bridge.call(method, json.dumps(params)))
+    assert answer["ok"] or answer["error"]["message"]
+    assert answer["ok"] or answer["error"]["kind"] != "fault", (method, params, answer)
+
+
+def test_the_window_gets_one_public_method(bridge: Bridge, tmp_path: Path):
+    assert json.loads(bridge.call("hello", "{}"))["ok"]
+    assert not json.loads(bridge.call("hello", "not json"))["ok"]

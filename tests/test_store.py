@@ -1,0 +1,396 @@
+"""The store gives back what it was given, at once and later, and costs whoever writes to it next to nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stored import record, session_messages, start_message, step_message
+
+from axon_shell.errors import NotFound, StoreError
+from axon_shell.records import ActiveFeature, Alternative, End, NextToken, Reading, Settings, Step
+from axon_shell.store import SessionSummary, Store, new_uid, schema
+from axon_shell.store.packing import pack_readings, unpack_readings
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Store]:
+    store = Store(home)
+    yield store
+    store.close()
+
+
+# -- what goes in comes out -----------------------------------------------------
+
+numbers = st.floats(allow_nan=False) | st.floats(allow_nan=False, width=32)
+ids = st.integers(0, 2**32 - 1)
+features = st.fixed_dictionaries(
+    {"feature": ids | st.integers(0, 2000), "activation": numbers, "effect": st.none() | numbers}
+)
+readings = st.fixed_dictionaries(
+    {"l0": st.integers(0, 100_000), "unexplained": numbers, "features": st.lists(features, max_size=6)}
+)
+tokens = st.fixed_dictionaries({"token_id": ids, "text": st.text()})
+alternatives = st.fixed_dictionaries({"token_id": ids, "text": st.text(), "logprob": numbers})
+
+
+@st.composite
+def streamed(draw: st.DrawFn) -> list[dict]:
+    """The messages of a session, as odd as they come."""
+    saes = draw(st.lists(st.text(min_size=1, max_size=20), max_size=3, unique=True))
+    start = start_message(new_uid(), draw(st.text(st.characters(), max_size=200)), tuple(saes))
+    steps = []
+    for position in range(draw(st.integers(0, 6))):
+        step = {
+            "kind": "step",
+            "position": position,
+            "is_prompt": draw(st.booleans()),
+            "token_id": draw(ids),
+            "piece": draw(st.text()),
+            "text": draw(st.text()),
+            "logprob": draw(st.none() | numbers),
+            "entropy": draw(numbers),
+            "alternatives": draw(st.lists(alternatives, max_size=10)),
+            "saes": {sae: draw(readings) for sae in saes if draw(st.integers(0, 9))},
+            "next": draw(st.none() | tokens),
+            "ms": draw(numbers),
+        }
+        if position == 0 and draw(st.booleans()):
+            step["is_bos"] = True
+        if draw(st.booleans()):
+            step["a field of tomorrow"] = draw(st.none() | st.text() | st.lists(numbers))
+        steps.append(step)
+    end = {"kind": "end", "reason": "stopped", "prompt_tokens": 3, "new_tokens": 4}
+    end["ms_per_token"] = draw(st.none() | numbers)
+    return [start, *steps, end]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(messages=streamed(), flushes=st.sets(st.integers(0, 8)), after=st.integers(-1, 9), limit=st.integers(1, 9))
+def test_a_session_comes_back_as_it_was_streamed(
+    store: Store, messages: list[dict], flushes: set[int], after: int, limit: int
+) -> None:
+    uid = messages[0]["session"]
+    for index, message in enumerate(messages):
+        record(store, uid, [message])
+        if index in flushes:
+            store.flush()
+        assert store.messages(uid) == messages[: index + 1]
+    assert store.messages(uid, after, limit) == messages[after + 1 : after + 1 + limit]
+    store.flush()
+    assert uid not in store.writer.recordings  # from here on it is read from the disk alone
+    assert store.messages(uid) == messages
+    assert store.messages(uid, after, limit) == messages[after + 1 : after + 1 + limit]
+    row = store.summary(uid)
+    assert row.output == "".join(step["text"] for step in messages[1:-1] if not step["is_prompt"])
+    assert row.saes == tuple(messages[0]["saes"])
+
+
+def test_every_field_of_a_step_is_stored(store: Store) -> None:
+    """Fails when a record gets a field that the store would lose."""
+    assert [field.name for field in dataclasses.fields(ActiveFeature)] == ["feature", "activation", "effect"]
+    assert [field.name for field in dataclasses.fields(Reading)] == ["l0", "unexplained", "features"]
+    assert [field.name for field in dataclasses.fields(Alternative)] == ["token_id", "text", "logprob"]
+    assert [field.name for field in dataclasses.fields(NextToken)] == ["token_id", "text"]
+    reading = Reading(2, 0.25, (ActiveFeature(7, 1.5, -0.5), ActiveFeature(9, 0.1)))
+    step = Step(
+        0, True, 464, "The", "The", None, 6.1, (Alternative(1, " first", -2.9),), {"m/2-res": reading}, NextToken(1, " x"), 3.1
+    )
+    bos = dataclasses.replace(step, is_bos=True, saes={"m/2-res": Reading(0, 0.0, ())})
+    uid = new_uid()
+    end = End("error", 1, 0, None, {"kind": "engine", "message": "Out of memory.", "hint": "Close something."})
+    streamed = [
+        start_message(uid) | {"settings": dataclasses.asdict(Settings())},
+        bos.as_message(),
+        dataclasses.replace(step, position=1).as_message(),
+        end.as_message(),
+    ]
+    record(store, uid, streamed)
+    store.flush()
+    assert store.messages(uid) == json.loads(json.dumps(streamed))
+
+
+def test_labels_are_not_stored(store: Store) -> None:
+    uid = new_uid()
+    plain = step_message(1)
+    labelled = json.loads(json.dumps(plain))
+    for feature in labelled["saes"]["m/2-res"]["features"]:
+        feature |= {"label": "a capital city", "label_state": "labelled"}
+    record(store, uid, [start_message(uid), labelled])
+    assert store.messages(uid, after=0) == [plain]  # out of memory
+    store.flush()
+    assert store.messages(uid, after=0) == [plain]  # from disk
+
+
+def test_float32_takes_four_bytes_and_other_floats_are_not_rounded() -> None:
+    def packed(activation: float) -> bytes:
+        feature = {"feature": 3, "activation": activation, "effect": None}
+        data = pack_readings([(0, {"l0": 1, "unexplained": 0.5, "features": [feature]})])
+        assert next(unpack_readings(data, 0, 1))[1]["features"] == [feature]
+        return data
+
+    assert len(packed(0.1)) - len(packed(0.5)) == 4
+    assert len(packed(1e300)) == len(packed(0.1))
+
+
+def test_a_session_of_200_tokens_takes_less_than_100_kilobytes(home: Path) -> None:
+    sizes = []
+    for sessions in (0, 20):
+        store = Store(home)
+        for _ in range(sessions):
+            uid = new_uid()
+            record(store, uid, session_messages(uid, positions=200))
+        store.close()
+        sizes.append(store.path.stat().st_size)
+    assert (sizes[1] - sizes[0]) / 20 < 100_000
+
+
+# -- the list ---------------------------------------------------------------------
+
+
+def test_summary(store: Store) -> None:
+    uid = new_uid()
+    prompt = "The capital\n\tof France is a city that lies on a river whose name I forgot"
+    step = {**step_message(6), "text": " Paris"}
+    record(store, uid, [start_message(uid, prompt, ("m/1", "m/2")), step_message(0), step_message(1), step])
+    running = store.summary(uid)
+    created_at = running.created_at
+    assert running == SessionSummary(
+        uid=uid,
+        title="The capital of France is a city that lies on a river whose…",
+        prompt=prompt,
+        output=" Paris",
+        model="m",
+        saes=("m/1", "m/2"),
+        created_at=created_at,
+        status="running",
+        reason=None,
+        prompt_tokens=1,
+        new_tokens=1,
+        ms_per_token=None,
+    )
+    store.flush()
+    end = {"kind": "end", "reason": "error", "prompt_tokens": 1, "new_tokens": 1, "ms_per_token": 2.5}
+    record(store, uid, [end | {"error": {"kind": "engine", "message": "Not a number.", "hint": ""}}])
+    finished = dataclasses.replace(running, status="finished", reason="error", ms_per_token=2.5)
+    assert store.summary(uid) == finished
+    store.flush()
+    assert store.summary(uid) == finished
+    assert created_at.endswith("Z") and created_at[:4] == time.strftime("%Y", time.gmtime())
+
+
+def test_the_list_is_newest_first_and_pages(store: Store) -> None:
+    uids = []
+    for _ in range(7):
+        uids.insert(0, new_uid())
+        record(store, uids[0], session_messages(uids[0], 3))
+    for _ in ("from memory or disk", "from disk"):
+        assert [row.uid for row in store.sessions()] == uids
+        assert [row.uid for row in store.sessions(limit=3)] == uids[:3]
+        assert [row.uid for row in store.sessions(before=uids[2], limit=3)] == uids[3:6]
+        assert store.sessions(before=uids[-1]) == []
+        store.flush()
+
+
+def test_a_session_is_found_by_the_beginning_of_its_uid(store: Store) -> None:
+    record(store, "aaa1", session_messages("aaa1", 3))
+    store.flush()
+    record(store, "aab1", session_messages("aab1", 3)[:-1])  # in memory, partly
+    assert store.summary("aaa").uid == "aaa1"
+    assert store.messages("aab")[0]["session"] == "aab1"
+    with pytest.raises(NotFound, match="More than one"):
+        store.summary("aa")
+    for unknown in ("b", "", "%", "aaa11"):
+        with pytest.raises(NotFound) as caught:
+            store.messages(unknown)
+        assert caught.value.hint
+
+
+def test_an_empty_store_is_empty(store: Store) -> None:
+    assert store.sessions() == []
+    assert (store.problem, store.failure, store.read_only) == (None, None, False)
+    store.flush()
+
+
+def test_uids_sort_by_time_and_are_version_7() -> None:
+    uids = [new_uid() for _ in range(200)]
+    assert len(set(uids)) == 200
+    assert all(uid[14] == "7" and uid[19] in "89ab" for uid in uids)
+    later = []
+    for _ in range(20):
+        later.append(new_uid())
+        time.sleep(0.0005)
+    assert later == sorted(later)
+
+
+# -- at once, from everywhere --------------------------------------------------------
+
+
+def test_what_is_read_while_it_is_written_is_what_was_streamed_so_far(store: Store) -> None:
+    uid = new_uid()
+    messages = session_messages(uid, 300)
+    record(store, uid, messages[:1])
+    wrong: list[object] = []
+    done = threading.Event()
+
+    def watch(after: int) -> None:
+        seen = 0
+        while not done.is_set():
+            found = store.messages(uid, after)
+            if found != messages[after + 1 : after + 1 + len(found)] or len(found) < seen:
+                wrong.append((after, seen, len(found)))
+            seen = len(found)
+
+    watchers = [threading.Thread(target=watch, args=(after,)) for after in (-1, 0, 40)]
+    for watcher in watchers:
+        watcher.start()
+    for message in messages[1:]:
+        record(store, uid, [message])
+        time.sleep(0.002)
+    store.flush()
+    done.set()
+    for watcher in watchers:
+        watcher.join()
+    assert not wrong
+    assert store.messages(uid) == messages
+
+
+def test_many_threads_write_sessions_of_their_own(store: Store) -> None:
+    sessions = {uid: session_messages(uid, 40) for uid in (new_uid() for _ in range(8))}
+    threads = [threading.Thread(target=record, args=(store, uid, messages)) for uid, messages in sessions.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store.flush()
+    assert len(store.sessions()) == 8
+    for uid, messages in sessions.items():
+        assert store.messages(uid) == messages
+
+
+def test_a_message_that_cannot_be_stored_keeps_only_its_own_session_from_the_disk(store: Store) -> None:
+    odd, plain = new_uid(), new_uid()
+    messages = session_messages(odd, 3)
+    messages[2] = messages[2] | {"entropy": "high\ud800"}
+    record(store, odd, messages)
+    record(store, plain, session_messages(plain, 3))
+    with pytest.raises(StoreError, match="cannot be saved"):
+        store.flush()
+    assert store.failure
+    assert store.messages(odd) == messages
+    assert store.messages(plain) == session_messages(plain, 3)
+    with closing(store.database.read()) as connection:
+        assert connection.execute("SELECT uid FROM sessions").fetchall() == [(plain,)]
+
+
+def test_writing_costs_the_caller_microseconds(store: Store) -> None:
+    uid = new_uid()
+    steps = [step_message(position) for position in range(400)]
+    store.begin(uid, start_message(uid))
+    costs = []
+    for step in steps:
+        begin = time.perf_counter()
+        store.add(uid, step)
+        costs.append(time.perf_counter() - begin)
+        time.sleep(0.001)
+    assert statistics.median(costs) < 200e-6  # 10 on an idle machine
+
+
+def test_steps_are_on_disk_after_a_quarter_of_a_second_or_twenty(store: Store) -> None:
+    uid = new_uid()
+
+    def on_disk() -> int:
+        with store.writer.changed:
+            return store.writer.recordings[uid].written
+
+    def within(seconds: float, messages: int) -> bool:
+        deadline = time.monotonic() + seconds
+        while on_disk() < messages and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return on_disk() >= messages
+
+    store.begin(uid, start_message(uid))
+    assert within(2, 1)  # a quarter of a second, and some for a busy machine
+    for position in range(20):
+        store.add(uid, step_message(position))
+    assert within(0.2, 21)
+
+
+# -- the schema ------------------------------------------------------------------------
+
+
+def test_a_later_migration_reaches_a_database_that_exists(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(home)
+    uid = new_uid()
+    record(store, uid, session_messages(uid))
+    store.close()
+
+    def m999_pinned(db) -> None:  # type: ignore[no-untyped-def]
+        db.conn.execute("ALTER TABLE sessions ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0")
+
+    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, m999_pinned])
+    store = Store(home)
+    assert store.messages(uid) == session_messages(uid)
+    with closing(store.database.read()) as connection:
+        assert connection.execute("SELECT pinned FROM sessions").fetchall() == [(0,)]
+        assert "m999_pinned" in schema.applied(connection)
+    store.close()
+
+
+def test_the_database_is_as_it_should_be(store: Store) -> None:
+    uid = new_uid()
+    record(store, uid, session_messages(uid, 100))
+    store.flush()
+    connection = store.writer.connection
+    assert connection
+    pragma = {
+        name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "auto_vacuum", "foreign_keys", "synchronous", "integrity_check")
+    }
+    assert pragma == {
+        "journal_mode": "wal",
+        "auto_vacuum": 2,
+        "foreign_keys": 1,
+        "synchronous": 1,
+        "integrity_check": "ok",
+    }
+    assert connection.execute("SELECT count(*) FROM activations").fetchone() == (1,)  # its chunks are one blob now
+    connection.execute("DELETE FROM sessions")
+    for table in ("tokens", "activations"):
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+def test_opening_an_existing_store_is_quick_and_imports_nothing_large(home: Path) -> None:
+    store = Store(home)
+    for _ in range(100):
+        uid = new_uid()
+        record(store, uid, session_messages(uid, 30))
+    store.close()
+    program = """if True:
+        import sys, time
+        from pathlib import Path
+        from axon_shell.store import Store
+        begin = time.perf_counter()
+        store = Store(Path(sys.argv[1]))
+        assert len(store.sessions()) == 50
+        print(time.perf_counter() - begin)
+        store.close()
+        loaded = {"torch", "numpy", "pandas", "sqlite_utils"} & set(sys.modules)
+        assert not loaded, loaded
+    """
+    took = min(
+        float(subprocess.run([sys.executable, "-c", program, home], check=True, capture_output=True, text=True).stdout)
+        for _ in range(3)
+    )
+    assert took < 0.05
