@@ -19,6 +19,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from ..errors import EngineError, PromptError, WeightsError
 from ..records import ModelSpec
 
+DEFAULT_THREADS = torch.get_num_threads()
+SMALL = 20_000_000  # weights
 Report = Callable[[str], None]  # told the stage that begins: "Loading Tiny World"
 
 
@@ -85,6 +87,9 @@ def load_model(spec: ModelSpec, device: torch.device, report: Report) -> Model:
             "The folder holds another model's weights or an incomplete copy; install or download it again.",
         )
     network = network.to(device).eval().requires_grad_(False)
+    # Sharing the work of a small model among threads takes longer than the work, several times so on a busy machine.
+    small = sum(p.numel() for p in network.parameters()) < SMALL
+    torch.set_num_threads(1 if small else DEFAULT_THREADS)
     bos = tokenizer.bos_token_id if spec.prepend_bos else None
     ends = network.generation_config.eos_token_id if network.generation_config else None
     ends = tokenizer.eos_token_id if ends is None else ends

@@ -99,7 +99,7 @@ def load_sae(spec: SaeSpec, model: Model, report: Report) -> Sae:
         )
     if sae.cfg.d_in != model.width:
         raise WeightsError(
-            f"SAE {spec.id} reads vectors of {sae.cfg.d_in} numbers, but those of {model.spec.name} have {model.width}.",
+            f"SAE {spec.id} reads vectors of {sae.cfg.d_in} numbers, but {model.spec.name} has {model.width}.",
             "It was trained on another model: choose one that lists this SAE.",
         )
     if sae.cfg.d_sae != spec.width:

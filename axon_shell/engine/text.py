@@ -18,6 +18,7 @@ class Decoder:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
         self.stream = DecodeStream(skip_special_tokens=True)
+        self.pieces: dict[int, str] = {}  # found already: the same few alternatives come up at every position
 
     def text(self, token_id: int) -> str:
         """What this token adds to the text so far."""
@@ -25,6 +26,11 @@ class Decoder:
 
     def piece(self, token_id: int) -> str:
         """The token alone: its text, or its bytes as \\xNN where it is only part of a character."""
+        if token_id not in self.pieces:
+            self.pieces[token_id] = self.decode(token_id)
+        return self.pieces[token_id]
+
+    def decode(self, token_id: int) -> str:
         text = self.tokenizer.decode([token_id])
         if "\ufffd" not in text:
             return text
