@@ -105,7 +105,17 @@ def test_every_field_of_a_step_is_stored(store: Store) -> None:
     assert [field.name for field in dataclasses.fields(NextToken)] == ["token_id", "text"]
     reading = Reading(2, 0.25, (ActiveFeature(7, 1.5, -0.5), ActiveFeature(9, 0.1)))
     step = Step(
-        0, True, 464, "The", "The", None, 6.1, (Alternative(1, " first", -2.9),), {"m/2-res": reading}, NextToken(1, " x"), 3.1
+        0,
+        True,
+        464,
+        "The",
+        "The",
+        None,
+        6.1,
+        (Alternative(1, " first", -2.9),),
+        {"m/2-res": reading},
+        NextToken(1, " x"),
+        3.1,
     )
     bos = dataclasses.replace(step, is_bos=True, saes={"m/2-res": Reading(0, 0.0, ())})
     uid = new_uid()

@@ -1,4 +1,4 @@
-"""Whatever happens to the program, the disk or the file: what was saved is there, what was not is told, nothing stops."""
+"""Whatever happens to program, disk or file: what was saved is there, what could not be is told, nothing stops."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from axon_shell.errors import StoreError
 from axon_shell.store import Store, database, new_uid, writer
 
 WRITER = [sys.executable, str(Path(__file__).with_name("stored.py"))]
+EARLIER = "00-earlier"  # sorts before every uid of today
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 
@@ -36,7 +37,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def folder(home: Path) -> Iterator[Path]:
     """A folder in which a session is stored."""
     store = Store(home)
-    record(store, "earlier", session_messages("earlier"))
+    record(store, EARLIER, session_messages(EARLIER))
     store.close()
     yield home
 
@@ -251,9 +252,9 @@ def test_a_newer_database_is_read_and_not_written(folder: Path) -> None:
     with opened(folder) as store:
         assert store.read_only
         assert store.problem and "newer" in store.problem.message and store.problem.hint
-        assert store.messages("earlier") == session_messages("earlier")
+        assert store.messages(EARLIER) == session_messages(EARLIER)
         uid = goes_on_in_memory(store)
-        assert {row.uid for row in store.sessions()} == {uid, "earlier"}
+        assert {row.uid for row in store.sessions()} == {uid, EARLIER}
     assert (folder / "sessions.db").read_bytes() == content
 
 
@@ -261,13 +262,13 @@ def test_a_newer_database_is_read_and_not_written(folder: Path) -> None:
 
 
 @contextmanager
-def unwritable(folder: Path) -> Iterator[None]:
-    """Without the right to write in a folder, also for root."""
-    above = [*folder.parents][:-2]
-    modes = {path: path.stat().st_mode for path in (folder, folder / "sessions.db", *above) if path.exists()}
-    for path in above:
-        path.chmod(path.stat().st_mode | 0o755)
-    folder.chmod(0o555)
+def unwritable(path: Path) -> Iterator[None]:
+    """Without the right to write a file, or in a folder and everything below; root becomes somebody else meanwhile."""
+    locked = [path, *path.rglob("*")]
+    modes = {other: other.stat().st_mode for other in (*path.parents[:-2], path.parent, *path.parent.rglob("*"))}
+    for other in modes:
+        rights = 0o555 if other in locked else 0o777
+        other.chmod(rights if other.is_dir() else rights & 0o666)
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
@@ -275,38 +276,49 @@ def unwritable(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.seteuid(user)
-        for path, mode in modes.items():
-            path.chmod(mode)
+        for other, mode in modes.items():
+            if other.exists():
+                other.chmod(mode)
 
 
 needs_posix = pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
 
 
 @needs_posix
-@pytest.mark.parametrize("log", [False, True])
-def test_a_folder_that_cannot_be_written_is_read_and_used_once_it_can(folder: Path, log: bool) -> None:
-    with opened(folder) if log else closing(sqlite3.connect(":memory:")):  # with and without a log next to the file
-        with unwritable(folder):
-            store = Store(folder)
-            assert store.read_only
-            assert store.problem and str(folder) in store.problem.message and "AXON_HOME" in store.problem.hint
-            assert [row.uid for row in store.sessions()] == ["earlier"]
-            assert store.messages("earlier") == session_messages("earlier")
-            uid = goes_on_in_memory(store)
-        assert eventually(lambda: not store.read_only and not store.failure)
-        assert store.problem is None
-        store.close()
+def test_a_folder_that_cannot_be_written_is_read_and_used_once_it_can(folder: Path) -> None:
+    with unwritable(folder):
+        store = Store(folder)
+        assert store.read_only
+        assert store.problem and str(folder) in store.problem.message and "AXON_HOME" in store.problem.hint
+        assert [row.uid for row in store.sessions()] == [EARLIER]
+        assert store.messages(EARLIER) == session_messages(EARLIER)
+        uid = goes_on_in_memory(store)
+    assert eventually(lambda: not store.read_only and not store.failure)
+    assert store.problem is None
+    store.close()
     with opened(folder) as store:
         assert store.messages(uid) == session_messages(uid)
 
 
 @needs_posix
+def test_a_folder_that_cannot_be_written_is_read_with_its_log(folder: Path) -> None:
+    with opened(folder) as other:
+        record(other, "00-in the log", session_messages("00-in the log"))
+        other.flush()
+        with unwritable(folder):
+            store = Store(folder)
+            assert store.read_only
+            assert store.messages("00-in the log") == session_messages("00-in the log")
+            assert len(store.sessions()) == 2
+            store.close()
+
+
+@needs_posix
 def test_a_file_that_cannot_be_written(folder: Path) -> None:
-    (folder / "live").chmod(0o777)
-    with unwritable(folder):
+    with unwritable(folder / "sessions.db"):
         store = Store(folder)
         assert store.read_only and store.problem
-        assert store.messages("earlier") == session_messages("earlier")
+        assert store.messages(EARLIER) == session_messages(EARLIER)
         goes_on_in_memory(store)
         store.close()
 
@@ -379,7 +391,7 @@ def test_a_database_locked_at_the_start_is_used_once_it_is_free(folder: Path) ->
         uid = goes_on_in_memory(store)
         other.execute("ROLLBACK")
     assert eventually(lambda: not store.read_only and not store.failure)
-    assert [row.uid for row in store.sessions()] in ([uid, "earlier"], ["earlier", uid])
+    assert [row.uid for row in store.sessions()] in ([uid, EARLIER], [EARLIER, uid])
     store.close()
     with opened(folder) as again:
         assert again.messages(uid) == session_messages(uid)

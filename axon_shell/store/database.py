@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from uuid import uuid4
@@ -69,7 +69,7 @@ class Database:
         """Take the lock that tells other programs that this one is running, and see that the file can be written."""
         self.live.mkdir(parents=True, exist_ok=True)
         self.lock.acquire(timeout=0)
-        if self.path.exists() and not os.access(self.path, os.W_OK):  # SQLite would silently open it for reading
+        if self.path.exists() and not writable(self.path):  # SQLite would silently open it for reading
             raise PermissionError(13, "Permission denied")
 
     def set_aside(self) -> Problem:
@@ -89,13 +89,14 @@ class Database:
 
     def read(self) -> sqlite3.Connection:
         """A connection that only reads. To be closed after each use: opening one takes a fifth of a millisecond."""
+        connection = connect(self.path, "ro", READING_WAIT)
         try:
-            connection = connect(self.path, "ro", READING_WAIT)
             connection.execute("SELECT 1 FROM sqlite_master")
         except sqlite3.OperationalError:
-            if os.access(self.path.parent, os.W_OK):
+            connection.close()
+            if writable(self.path.parent) and writable(self.path):
                 raise
-            # Where the folder cannot be written, SQLite cannot keep track of other programs, nor can they write.
+            # SQLite cannot share a file with others where it may not write. Then the file alone is read, without a log.
             connection = connect(self.path, "immutable", READING_WAIT)
         return connection
 
@@ -112,6 +113,8 @@ class Database:
         except OSError:  # held, or not for us to know
             return True
         lock.release()
+        with suppress(OSError):  # no program takes the same name again
+            path.unlink(missing_ok=True)
         return False
 
     def bury_the_dead(self, connection: sqlite3.Connection) -> None:
@@ -120,7 +123,6 @@ class Database:
             if not self.alive(owner):
                 with transaction(connection):
                     rows.write_interrupted(connection, owner)
-                (self.live / f"{owner}.lock").unlink(missing_ok=True)
 
     def close(self) -> None:
         """Tell other programs that this one has ended."""
@@ -166,6 +168,11 @@ def connect(path: Path, mode: str, wait: float) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def writable(path: Path) -> bool:
+    """Whether this program may write a file or in a folder."""
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 def look(connection: sqlite3.Connection) -> str:

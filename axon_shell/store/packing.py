@@ -4,11 +4,11 @@ Numbers are packed little-endian in the smallest form that brings all of them ba
 float32 in the model take four bytes, any other float eight. Packed readings can be joined end to end, so the chunks of
 a session become one blob without being read.
 
-    readings      "<4sII"  codes (unexplained, feature, activation, effect), number of positions, number of features
-                  positions, l0, number of features of each position (u32); unexplained; then feature by feature:
+    readings      "<5sII"  codes (position, unexplained, feature, activation, effect), number of positions, of features
+                  positions, l0, number of features of each position; unexplained; then feature by feature:
                   ids; activations; effects (code "-": all null, "m"/"M": float32/64 after a bit per feature, 1 = null)
-    alternatives  "<sB"    code of the log-probabilities, how many; ids (u32); log-probabilities; bytes of each text
-                  (u16); the texts in UTF-8
+    alternatives  "<3sB"   codes (token id, log-probability, length), how many
+                  ids; log-probabilities; bytes of each text; the texts in UTF-8
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 Reading = dict[str, Any]  # of one SAE at one position, as in a step message
 
-HEADER = struct.Struct("<4sII")
+HEADER = struct.Struct("<5sII")
 EFFECTS = {"f": ("f", False), "d": ("d", False), "m": ("f", True), "M": ("d", True)}  # code: (number, some are null)
 
 
@@ -27,24 +27,19 @@ def pack_readings(readings: Sequence[tuple[int, Reading]]) -> bytes:
     """Positions with their readings, ascending, as one chunk of bytes. Labels are left out."""
     features = [feature for _, reading in readings for feature in reading["features"]]
     effects = [feature["effect"] for feature in features]
+    position_code, positions = pack_smallest(
+        "HI",
+        [position for position, _ in readings]
+        + [reading["l0"] for _, reading in readings]
+        + [len(reading["features"]) for _, reading in readings],
+    )
     unexplained_code, unexplained = pack_smallest("fd", [reading["unexplained"] for _, reading in readings])
     id_code, ids = pack_smallest("HI", [feature["feature"] for feature in features])
     activation_code, activations = pack_smallest("fd", [feature["activation"] for feature in features])
     effect_code, packed_effects = pack_effects(effects)
-    codes = unexplained_code + id_code + activation_code + effect_code
-    whole = [position for position, _ in readings]
-    whole += [reading["l0"] for _, reading in readings]
-    whole += [len(reading["features"]) for _, reading in readings]
-    return b"".join(
-        (
-            HEADER.pack(codes.encode(), len(readings), len(features)),
-            struct.pack(f"<{len(whole)}I", *whole),
-            unexplained,
-            ids,
-            activations,
-            packed_effects,
-        )
-    )
+    codes = position_code + unexplained_code + id_code + activation_code + effect_code
+    header = HEADER.pack(codes.encode(), len(readings), len(features))
+    return header + positions + unexplained + ids + activations + packed_effects
 
 
 def unpack_readings(data: bytes, first: int, stop: int) -> Iterator[tuple[int, Reading]]:
@@ -60,8 +55,8 @@ def unpack_readings(data: bytes, first: int, stop: int) -> Iterator[tuple[int, R
     while offset < len(data):
         codes, n_positions, n_features = HEADER.unpack_from(data, offset)
         offset += HEADER.size
-        unexplained_code, id_code, activation_code, effect_code = codes.decode()
-        positions, l0, counts = (take(n_positions, "I") for _ in range(3))
+        position_code, unexplained_code, id_code, activation_code, effect_code = codes.decode()
+        positions, l0, counts = (take(n_positions, position_code) for _ in range(3))
         unexplained = take(n_positions, unexplained_code)
         ids, activations = take(n_features, id_code), take(n_features, activation_code)
         effects: Sequence[float | None] = [None] * n_features
@@ -86,20 +81,21 @@ def unpack_readings(data: bytes, first: int, stop: int) -> Iterator[tuple[int, R
 def pack_alternatives(alternatives: Sequence[dict[str, Any]]) -> bytes:
     """The alternatives of one position as bytes."""
     texts = [alternative["text"].encode() for alternative in alternatives]
-    code, logprobs = pack_smallest("fd", [alternative["logprob"] for alternative in alternatives])
-    ids = [alternative["token_id"] for alternative in alternatives]
-    head = struct.pack(f"<sB{len(ids)}I", code.encode(), len(ids), *ids)
-    return head + logprobs + struct.pack(f"<{len(texts)}H", *map(len, texts)) + b"".join(texts)
+    id_code, ids = pack_smallest("HI", [alternative["token_id"] for alternative in alternatives])
+    logprob_code, logprobs = pack_smallest("fd", [alternative["logprob"] for alternative in alternatives])
+    length_code, lengths = pack_smallest("BHI", [len(text) for text in texts])
+    codes = id_code + logprob_code + length_code
+    return struct.pack("<3sB", codes.encode(), len(texts)) + ids + logprobs + lengths + b"".join(texts)
 
 
 def unpack_alternatives(data: bytes) -> list[dict[str, Any]]:
     """The alternatives that `pack_alternatives` packed."""
-    code, count = struct.unpack_from("<sB", data)
-    layout = f"<{count}I{count}{code.decode()}{count}H"
-    values = struct.unpack_from(layout, data, 2)
+    codes, count = struct.unpack_from("<3sB", data)
+    layout = "<" + "".join(f"{count}{code}" for code in codes.decode())
+    values = struct.unpack_from(layout, data, 4)
     ids, logprobs, lengths = values[:count], values[count : 2 * count], values[2 * count :]
     alternatives = []
-    begin = 2 + struct.calcsize(layout)
+    begin = 4 + struct.calcsize(layout)
     for token_id, logprob, length in zip(ids, logprobs, lengths, strict=True):
         text = data[begin : begin + length].decode()
         alternatives.append({"token_id": token_id, "text": text, "logprob": logprob})
