@@ -1,0 +1,267 @@
+// @ts-check
+// What the page asks of the program, and what it makes of the events that come back.
+
+import { CallError, pull } from './bridge.js';
+import { emptySession, lastPosition, receive } from './session.js';
+
+/** @import { Bridge } from './bridge.js' */
+/** @import { Session } from './session.js' */
+/** @import { State } from './state.js' */
+/** @import { Engine, ErrorRecord, FeatureRecord, Hello, Message, SessionRow } from './types.js' */
+
+const PAGE = 500; // messages a call
+const SESSIONS = 40; // sessions a call
+const NODES = 300; // drawn at once
+const EDGES_PER_NODE = 3;
+const GRAPH_EVERY = 130; // ms between two graphs while tokens stream in
+
+/**
+ * @param {State} state
+ * @param {Bridge} bridge
+ */
+export function createActions(state, bridge) {
+  const { call } = bridge;
+
+  // -- beginning ---------------------------------------------------------------------------------------------------
+
+  /** Says hello and puts the live or the last session on screen. Returns the last event known then. */
+  async function begin() {
+    const hello = /** @type {Hello} */ (await call('hello'));
+    state.hello = hello;
+    state.connection = 'connected';
+    state.connectionError = null;
+    if (!state.model) state.choose(hello.selected.model, hello.selected.saes);
+    takeEngine(hello.engine);
+    state.running = hello.live !== null;
+    if (!hello.live) state.live = null;
+    state.emit('hello', 'connection', 'running');
+    try {
+      await refreshSessions();
+      if (hello.live) await rejoin(hello.live);
+      else if (state.session && !state.session.end) await open(state.session.uid); // it ended while we were away
+      else if (!state.session && state.sessions.length) await open(state.sessions[0].uid);
+    } catch (error) {
+      if (error instanceof CallError && ['disconnected', 'token'].includes(error.kind)) throw error;
+      state.fail(asRecord(error)); // past sessions cannot be read: a new one may work all the same
+    }
+    return hello.last_event;
+  }
+
+  /** Pulls events for ever, from the one after `after` on. */
+  function listen(/** @type {number} */ after) {
+    return pull(bridge, after, {
+      events: take,
+      lost(error) {
+        state.connection = 'disconnected';
+        state.connectionError = asRecord(error);
+        state.emit('connection');
+      },
+      back: begin,
+    });
+  }
+
+  // -- events ------------------------------------------------------------------------------------------------------
+
+  /** @param {any[]} events */
+  function take(events) {
+    /** @type {Map<string, Message[]>} */
+    const messages = new Map();
+    for (const event of events) {
+      if (event.kind === 'start' || event.kind === 'step' || event.kind === 'end') {
+        messages.set(event.session, [...(messages.get(event.session) ?? []), event]);
+      } else if (event.kind === 'engine') takeEngine(event);
+      else if (event.kind === 'refused') refused(event.error);
+      else if (event.kind === 'sessions_changed') refreshSessions().catch(quietly);
+    }
+    for (const [uid, list] of messages) state.receiveLive(uid, list);
+  }
+
+  /** @param {Engine} engine */
+  function takeEngine(engine) {
+    if (engine.state !== 'loading') state.stages = [];
+    else if (engine.stage && state.stages.at(-1) !== engine.stage) state.stages.push(engine.stage);
+    state.engine = engine;
+    state.emit('engine');
+  }
+
+  /** @param {ErrorRecord} error */
+  function refused(error) {
+    state.running = false;
+    state.emit('running');
+    state.fail(error);
+  }
+
+  // -- running -----------------------------------------------------------------------------------------------------
+
+  /**
+   * @param {string} prompt
+   * @param {Record<string, number>} settings
+   */
+  async function run(prompt, settings) {
+    if (state.running) return;
+    state.fail(null);
+    state.running = true;
+    state.emit('running');
+    try {
+      await call('run', { prompt, model: state.model, saes: state.saes, settings });
+    } catch (error) {
+      refused(asRecord(error));
+    }
+  }
+
+  async function stop() {
+    try {
+      await call('stop');
+    } catch (error) {
+      state.fail(asRecord(error));
+    }
+  }
+
+  /** Has the chosen model loaded in the background, so that the first run need not wait for it. */
+  async function load() {
+    if (!state.model) return;
+    try {
+      await call('load', { model: state.model, saes: state.saes });
+    } catch (error) {
+      if (!(error instanceof CallError && error.kind === 'busy')) state.fail(asRecord(error));
+    }
+  }
+
+  // -- sessions ----------------------------------------------------------------------------------------------------
+
+  /** The newest sessions again, as many as are shown. */
+  async function refreshSessions() {
+    const limit = Math.max(SESSIONS, state.sessions.length);
+    const answer = await call('sessions', { before: null, limit });
+    state.sessions = /** @type {SessionRow[]} */ (answer.sessions);
+    state.moreSessions = answer.more;
+    state.emit('sessions');
+  }
+
+  async function olderSessions() {
+    const answer = await call('sessions', { before: state.sessions.at(-1)?.uid ?? null, limit: SESSIONS });
+    state.sessions = [...state.sessions, ...answer.sessions];
+    state.moreSessions = answer.more;
+    state.emit('sessions');
+  }
+
+  /** The session that was asked for last; a slower answer for an earlier one is dropped. */
+  let wanted = '';
+
+  /**
+   * Puts a past session on screen.
+   * @param {string} uid
+   */
+  async function open(uid) {
+    wanted = uid;
+    if (state.live?.uid === uid) return state.show(state.live, true);
+    try {
+      const session = await messagesOf(emptySession(uid));
+      if (wanted === uid) state.show(session, false);
+    } catch (error) {
+      if (wanted === uid) state.fail(asRecord(error));
+    }
+  }
+
+  /**
+   * Goes on with a run under way: what there is of it first, then its events.
+   * @param {string} uid
+   */
+  async function rejoin(uid) {
+    const known = state.live?.uid === uid ? state.live : emptySession(uid);
+    const session = await messagesOf(known);
+    if (session.end) {
+      state.running = false;
+      state.live = null;
+    } else {
+      state.live = session;
+    }
+    if (state.session !== session || !state.session) state.show(session, true);
+    else if (state.following) state.t = lastPosition(session);
+    state.emit('steps', 'cursor', 'running');
+  }
+
+  /**
+   * @param {Session} session
+   * @returns {Promise<Session>}
+   */
+  async function messagesOf(session) {
+    for (let after = -1; ; ) {
+      const answer = await call('messages', { session: session.uid, after, max: PAGE });
+      for (const message of answer.messages) receive(session, message);
+      after += answer.messages.length;
+      if (!answer.more || !answer.messages.length) return session;
+    }
+  }
+
+  // -- the graph: one question in flight, the latest wins ------------------------------------------------------------
+
+  let asking = false;
+  let askedAt = 0;
+  let askedFor = '';
+
+  async function pullGraph() {
+    const { session, t, sae } = state;
+    if (asking || !session?.start || t < 0 || !sae) return;
+    const question = [session.uid, sae, state.edgesBy, t].join('|');
+    if (question === askedFor && state.graph) return;
+    const early = askedAt + GRAPH_EVERY - performance.now();
+    asking = true;
+    if (early > 0 && state.following) {
+      await new Promise((resolve) => setTimeout(resolve, early));
+      asking = false;
+      return pullGraph(); // the cursor may have moved meanwhile
+    }
+    askedAt = performance.now();
+    askedFor = question;
+    try {
+      const params = { session: session.uid, sae, by: state.edgesBy, position: t };
+      const graph = await call('graph', { ...params, edges_per_node: EDGES_PER_NODE, max_nodes: NODES });
+      if (state.session === session && state.sae === sae) {
+        state.graph = graph;
+        state.emit('graph');
+      }
+    } catch (error) {
+      askedFor = '';
+      quietly(error);
+      return;
+    } finally {
+      asking = false;
+    }
+    return pullGraph();
+  }
+  state.on(['session', 'steps', 'cursor', 'choice'], () => void pullGraph());
+
+  // -- features and links --------------------------------------------------------------------------------------------
+
+  /**
+   * @param {string} sae
+   * @param {number} feature
+   * @returns {Promise<FeatureRecord>}
+   */
+  const feature = (sae, feature) => call('feature', { sae, feature });
+
+  /** @param {string} url */
+  async function openUrl(url) {
+    try {
+      await call('open_url', { url });
+    } catch (error) {
+      state.fail(asRecord(error));
+    }
+  }
+
+  return { begin, listen, run, stop, load, open, olderSessions, feature, openUrl };
+}
+
+/** @typedef {ReturnType<typeof createActions>} Actions */
+
+/** @param {unknown} error @returns {ErrorRecord} */
+export function asRecord(error) {
+  if (error instanceof CallError) return { kind: error.kind, message: error.message, hint: error.hint };
+  return { kind: 'page', message: String(error), hint: '' };
+}
+
+/** A failure that the next event repairs, or that the connection banner shows anyway. @param {unknown} error */
+function quietly(error) {
+  if (!(error instanceof CallError)) throw error;
+}

@@ -1,0 +1,49 @@
+// @ts-check
+// The color scale of activations: blue to yellow, readable with any color vision. Pure.
+// On a dark ground strong is light, on a light ground strong is dark; both run through the same hues.
+
+/** @typedef {"dark" | "light"} Theme */
+/** @typedef {[red: number, green: number, blue: number]} Rgb   each 0..1, sRGB */
+
+/** @type {Record<Theme, Rgb[]>} */
+const STOPS = {
+  dark: [hex('#27508c'), hex('#4f6f9f'), hex('#7d8593'), hex('#b79b62'), hex('#e6bd45'), hex('#ffe773')],
+  light: [hex('#9fb4d3'), hex('#8292ac'), hex('#83826e'), hex('#96762f'), hex('#8f5400'), hex('#6b3200')],
+};
+
+/** @param {string} text  "#rrggbb" @returns {Rgb} */
+export function hex(text) {
+  const number = Number.parseInt(text.slice(1), 16);
+  return [(number >> 16) / 255, ((number >> 8) & 255) / 255, (number & 255) / 255];
+}
+
+/**
+ * The color of a share of the strongest activation.
+ * @param {number} share   0..1; beyond is cut off
+ * @param {Theme} theme
+ * @returns {Rgb}
+ */
+export function activationColor(share, theme) {
+  const stops = STOPS[theme];
+  const place = Math.min(1, Math.max(0, share || 0)) * (stops.length - 1);
+  const left = Math.min(Math.floor(place), stops.length - 2);
+  const rest = place - left;
+  const [a, b] = [stops[left], stops[left + 1]];
+  return [a[0] + (b[0] - a[0]) * rest, a[1] + (b[1] - a[1]) * rest, a[2] + (b[2] - a[2]) * rest];
+}
+
+/**
+ * @param {Rgb} rgb
+ * @param {number} [alpha]
+ */
+export function css([red, green, blue], alpha = 1) {
+  return `rgb(${Math.round(red * 255)} ${Math.round(green * 255)} ${Math.round(blue * 255)} / ${alpha.toFixed(3)})`;
+}
+
+/**
+ * The scale as a CSS gradient, for the legend.
+ * @param {Theme} theme
+ */
+export function gradient(theme) {
+  return `linear-gradient(90deg, ${STOPS[theme].map((stop) => css(stop)).join(', ')})`;
+}

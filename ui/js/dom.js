@@ -1,0 +1,57 @@
+// @ts-check
+// The few lines of DOM work that every panel needs. Text only ever enters the page as text: nothing here parses HTML.
+
+/**
+ * The element with this id, which index.html must have.
+ * @param {string} id
+ * @returns {any}
+ */
+export function $(id) {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`index.html has no #${id}`);
+  return element;
+}
+
+/**
+ * A new element.
+ * @param {string} tag
+ * @param {Record<string, any>} [props]   properties; data-* and aria-* and role as attributes; undefined = left out
+ * @param {...(Node | string | null | undefined)} children
+ * @returns {any}
+ */
+export function el(tag, props = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === undefined) continue;
+    if (/^(data-|aria-|role$|style$|for$)/.test(name)) element.setAttribute(name, String(value));
+    else /** @type {any} */ (element)[name] = value;
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+/**
+ * One of the drawings in index.html's symbol sheet.
+ * @param {string} name
+ */
+export function icon(name) {
+  const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
+  svg.setAttribute('class', 'icon');
+  svg.setAttribute('aria-hidden', 'true');
+  const use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
+  use.setAttribute('href', `#icon-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/**
+ * Changes a text only when it differs, so that nothing is laid out again for nothing.
+ * @param {Element} element
+ * @param {string} text
+ */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Whether the user asked the system for less motion. */
+export const calm = () => matchMedia('(prefers-reduced-motion: reduce)').matches;

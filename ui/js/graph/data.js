@@ -1,0 +1,107 @@
+// @ts-check
+// Nodes and edges as the layout and the drawing hold them. A node keeps its object, and so its place, as long as the
+// session is on screen; a new one begins beside a neighbour. Pure.
+
+/** @import { Rgb } from '../color.js' */
+/** @import { Graph, LabelState } from '../types.js' */
+
+/**
+ * @typedef {object} Item            a node
+ * @property {number} feature
+ * @property {string | null} label
+ * @property {LabelState} label_state
+ * @property {number} first          position where it fired first
+ * @property {number} x
+ * @property {number} y
+ * @property {number} z
+ * @property {boolean} hidden        fired first after the cursor
+ * @property {number} now            activation at the cursor
+ * @property {number} share          of the strongest, with its trail; 0..1
+ * @property {number} radius
+ * @property {Rgb} rgb
+ * @property {number} alpha
+ * @property {number} glow           0..1
+ * @property {number} ring           1 selected, 0.5 pointed at
+ *
+ * @typedef {object} Tie             an edge
+ * @property {Item} source
+ * @property {Item} target
+ * @property {number} weight         0..1 among those drawn
+ * @property {boolean} hidden
+ * @property {Rgb} rgb
+ * @property {number} alpha
+ */
+
+export class GraphData {
+  /** @type {Item[]} */ items = [];
+  /** @type {Tie[]} */ ties = [];
+  /** @type {Map<number, Item>} every node of this session, drawn now or not */ byFeature = new Map();
+
+  clear() {
+    this.items = [];
+    this.ties = [];
+    this.byFeature = new Map();
+  }
+
+  /** @param {Graph | null} graph */
+  take(graph) {
+    const { nodes, edges } = graph ?? { nodes: [], edges: [] };
+    const fresh = nodes.filter((node) => !this.byFeature.has(node.feature));
+    for (const node of nodes) {
+      const known = this.byFeature.get(node.feature);
+      if (known) Object.assign(known, { label: node.label, label_state: node.label_state, first: node.first });
+    }
+    const partners = new Map();
+    for (const { a, b } of edges) {
+      if (!partners.has(a)) partners.set(a, b);
+      if (!partners.has(b)) partners.set(b, a);
+    }
+    const reach = this.byFeature.size ? Math.max(40, ...this.items.map((item) => Math.hypot(item.x, item.y, item.z))) : 60;
+    for (const { feature, label, label_state, first } of fresh) {
+      const beside = this.byFeature.get(partners.get(feature));
+      const way = direction(feature);
+      const at = beside ? { x: beside.x, y: beside.y, z: beside.z } : { x: 0, y: 0, z: 0 };
+      const far = beside ? 14 : reach * (0.55 + 0.4 * noise(feature + 0.5));
+      this.byFeature.set(feature, {
+        feature, label, label_state, first,
+        x: at.x + way.x * far, y: at.y + way.y * far, z: at.z + way.z * far,
+        hidden: false, now: 0, share: 0, radius: 2, rgb: [0.5, 0.5, 0.5], alpha: 0, glow: 0, ring: 0,
+      });
+    }
+    this.items = nodes.map((node) => /** @type {Item} */ (this.byFeature.get(node.feature)));
+    const most = edges.reduce((high, edge) => Math.max(high, edge.count), 1);
+    this.ties = edges.map(({ a, b, count }) => ({
+      source: /** @type {Item} */ (this.byFeature.get(a)),
+      target: /** @type {Item} */ (this.byFeature.get(b)),
+      weight: Math.log(1 + count) / Math.log(1 + most),
+      hidden: false, rgb: [0.5, 0.5, 0.5], alpha: 0,
+    }));
+  }
+
+  /**
+   * A feature and those it is joined to.
+   * @param {number} feature
+   */
+  neighbours(feature) {
+    const near = new Set([feature]);
+    for (const { source, target } of this.ties) {
+      if (source.feature === feature) near.add(target.feature);
+      if (target.feature === feature) near.add(source.feature);
+    }
+    return near;
+  }
+}
+
+/** A number 0..1 that depends on the seed alone, so that the same session is laid out the same. @param {number} seed */
+export function noise(seed) {
+  const wave = Math.sin(seed * 127.1 + 311.7) * 43758.5453;
+  return wave - Math.floor(wave);
+}
+
+/** A direction that depends on the seed alone. @param {number} seed */
+function direction(seed) {
+  const z = 2 * noise(seed) - 1;
+  const angle = 2 * Math.PI * noise(seed + 0.25);
+  const flat = Math.sqrt(1 - z * z);
+  return { x: flat * Math.cos(angle), y: flat * Math.sin(angle), z };
+}

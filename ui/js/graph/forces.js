@@ -1,0 +1,66 @@
+// @ts-check
+// The forces of the layout, the same in 3D and 2D: few surprises while tokens stream in.
+
+/** @import { Item } from './data.js' */
+
+/** While streaming; a layout from scratch may be hot. The library reheats to 1 at every new node. */
+const STREAMING = 0.15;
+
+/** @typedef {{cap: number}} Heat */
+
+/**
+ * Sets up the forces of a 3d-force-graph or force-graph.
+ * @param {any} graph
+ * @param {() => Item[]} items
+ * @returns {Heat}
+ */
+export function setForces(graph, items) {
+  const heat = { cap: STREAMING };
+  graph.d3Force('link').distance(30);
+  graph.d3Force('charge').strength(-38).theta(1.3).distanceMax(260);
+  for (const name of ['link', 'charge']) graph.d3Force(name, cooled(graph.d3Force(name), heat));
+  graph.d3Force('center', null);
+  // Features that fired only once have no edge: without a pull to the middle they would drift away.
+  graph.d3Force('middle', (/** @type {number} */ alpha) => {
+    const pull = 0.075 * Math.min(alpha, heat.cap);
+    for (const item of /** @type {any[]} */ (items())) {
+      item.vx -= item.x * pull;
+      item.vy -= item.y * pull;
+      if (item.vz !== undefined) item.vz -= item.z * pull;
+    }
+  });
+  graph.d3VelocityDecay(0.55).d3AlphaDecay(0.03).d3AlphaMin(0.02).cooldownTime(5000);
+  return heat;
+}
+
+/**
+ * The force with a cap on the simulation's heat.
+ * @param {any} force
+ * @param {Heat} heat
+ */
+function cooled(force, heat) {
+  const capped = (/** @type {number} */ alpha) => force(Math.min(alpha, heat.cap));
+  for (const name of Object.keys(force)) {
+    /** @type {any} */ (capped)[name] = (/** @type {any[]} */ ...args) => {
+      const result = force[name](...args);
+      return result === force ? capped : result;
+    };
+  }
+  return capped;
+}
+
+const SETTLING = 140; // ticks of a layout from scratch, done at once
+
+/**
+ * Hands nodes and edges to the layout.
+ * @param {any} graph
+ * @param {Heat} heat
+ * @param {unknown[]} nodes
+ * @param {unknown[]} links
+ * @param {{settle: boolean, held: boolean}} how   settle: lay out from scratch, at once; held: nobody moves
+ */
+export function feed(graph, heat, nodes, links, { settle, held }) {
+  heat.cap = settle ? 1 : STREAMING;
+  graph.warmupTicks(settle ? SETTLING : 0).cooldownTicks(settle || held ? 0 : Infinity);
+  graph.graphData({ nodes, links });
+}

@@ -1,0 +1,262 @@
+// @ts-check
+// The graph in 3D. 3d-force-graph does layout, camera, hover and click; Drawing3D draws.
+// Frames are only made while something moves: an idle graph leaves the processor to the model.
+
+import { ForceGraph3D, Object3D, Sphere, Vector3 } from '../../vendor/graph3d.js';
+import { Drawing3D } from './drawing3d.js';
+import { feed, setForces } from './forces.js';
+
+/** @import { Theme } from '../color.js' */
+/** @import { Item, Tie } from './data.js' */
+
+/**
+ * @typedef {object} Handlers
+ * @property {(item: Item | null) => void} click
+ * @property {(item: Item | null) => void} hover
+ * @property {() => void} frame     after each frame
+ * @property {(lost: boolean) => void} lost
+ */
+
+const LINGER = 1200; // ms of frames after the last cause of movement
+const sphere = new Sphere();
+const touched = new Vector3();
+
+/** A node as the mouse finds it: drawn by nobody. */
+class Hit extends Object3D {
+  /** @param {any} ray @param {any[]} hits */
+  raycast(ray, hits) {
+    const item = /** @type {any} */ (this).__data;
+    if (!item || item.hidden) return;
+    sphere.center.copy(item);
+    sphere.radius = Math.max(4, item.radius * 1.25);
+    if (ray.ray.intersectSphere(sphere, touched)) {
+      hits.push({ distance: ray.ray.origin.distanceTo(touched), point: touched.clone(), object: this });
+    }
+  }
+}
+
+export class Scene3D {
+  /** @type {Item[]} */ #items = [];
+  /** @type {Tie[]} */ #ties = [];
+  #calls = 0;
+  #paused = false; // hidden, or not the scene on screen
+  #awake = true; // the library is making frames
+  #moving = false;
+  #until = 0;
+  #framed = true; // the camera keeps all in view until the user takes it
+  #height = 600;
+
+  /**
+   * Throws where there is no WebGL.
+   * @param {HTMLElement} home
+   * @param {Handlers} handlers
+   */
+  constructor(home, handlers) {
+    this.home = home;
+    this.handlers = handlers;
+    const graph = new ForceGraph3D(home, { controlType: 'orbit', rendererConfig: { antialias: true, alpha: true } });
+    this.graph = graph;
+    graph.backgroundColor('rgba(0,0,0,0)').showNavInfo(false).enableNodeDrag(false)
+      .nodeId('feature').nodeLabel(() => null).nodeThreeObject(() => new Hit()).linkVisibility(false)
+      .onNodeClick((/** @type {Item} */ item) => handlers.click(item))
+      .onBackgroundClick(() => handlers.click(null))
+      .onNodeHover((/** @type {Item | null} */ item) => handlers.hover(item));
+    this.heat = setForces(graph, () => this.#items);
+    this.drawing = new Drawing3D();
+    graph.lights([]);
+    graph.scene().add(this.drawing.lines, this.drawing.points);
+    this.#frameLoop();
+    this.#watchCamera();
+    const canvas = graph.renderer().domElement;
+    canvas.addEventListener('webglcontextlost', (/** @type {Event} */ event) => {
+      event.preventDefault(); // otherwise it never comes back
+      handlers.lost(true);
+    });
+    canvas.addEventListener('webglcontextrestored', () => {
+      handlers.lost(false);
+      this.wake();
+    });
+  }
+
+  /** Our part of each frame: before the library renders, buffers; after it, labels. */
+  #frameLoop() {
+    const { graph } = this;
+    const scene = graph.scene();
+    scene.onBeforeRender = () => {
+      this.#keepFramed();
+      this.drawing.write(this.#items, this.#ties, graph.camera());
+    };
+    scene.onAfterRender = () => {
+      this.#calls = graph.renderer().info.render.calls;
+      this.handlers.frame();
+      if (performance.now() > this.#until && !this.#moving) queueMicrotask(() => this.#sleep()); // after the frame
+    };
+    graph.onEngineTick(() => (this.#moving = true)).onEngineStop(() => (this.#moving = false));
+  }
+
+  #watchCamera() {
+    const controls = this.graph.controls();
+    Object.assign(controls, { enableDamping: true, dampingFactor: 0.14, rotateSpeed: 0.7, zoomSpeed: 0.9, minDistance: 30, maxDistance: 2500 });
+    controls.addEventListener('start', () => (this.#framed = false));
+    controls.addEventListener('change', () => this.wake());
+    for (const event of ['pointermove', 'pointerdown', 'wheel']) {
+      this.home.addEventListener(event, () => this.wake(), { passive: true });
+    }
+    this.home.addEventListener('pointerleave', () => this.handlers.hover(null));
+  }
+
+  /** Makes frames for a while. @param {number} [ms] */
+  wake(ms = LINGER) {
+    this.#until = Math.max(this.#until, performance.now() + ms);
+    if (this.#paused || this.#awake) return;
+    this.#awake = true;
+    this.graph.resumeAnimation();
+  }
+
+  #sleep() {
+    this.#awake = false;
+    this.graph.pauseAnimation();
+  }
+
+  /** @param {boolean} paused */
+  pause(paused) {
+    this.#paused = paused;
+    if (paused) this.#sleep();
+    else this.wake();
+  }
+
+  /** @param {boolean} shown */
+  show(shown) {
+    this.home.hidden = !shown;
+  }
+
+  /**
+   * @param {Item[]} items
+   * @param {Tie[]} ties
+   * @param {{settle: boolean, held: boolean}} how
+   */
+  setData(items, ties, how) {
+    this.#items = items;
+    this.#ties = ties;
+    feed(this.graph, this.heat, items, ties, how);
+    if (how.settle) setTimeout(() => this.#framed && this.#frame(0), 30); // after the library has laid it out
+    this.wake();
+  }
+
+  /** @param {boolean} held */
+  hold(held) {
+    this.graph.cooldownTicks(held ? 0 : Infinity);
+    if (!held) this.graph.d3ReheatSimulation();
+    this.wake();
+  }
+
+  /** @param {Theme} theme */
+  repaint(theme) {
+    const light = theme === 'light';
+    this.drawing.mark.value = light ? [0.1, 0.13, 0.16] : [1, 1, 1];
+    this.drawing.halo.value = light ? 0.32 : 0.5;
+    this.wake();
+  }
+
+  /** @param {number} width @param {number} height */
+  resize(width, height) {
+    this.#height = height;
+    this.graph.width(width).height(height);
+    this.wake();
+  }
+
+  // -- camera --------------------------------------------------------------------------------------------------------
+
+  /** Where the camera must be to see all nodes from its present side. */
+  #view() {
+    const seen = this.#items.filter((item) => !item.hidden);
+    if (!seen.length) return null;
+    const middle = new Vector3();
+    for (const { x, y, z } of seen) middle.add(new Vector3(x, y, z));
+    middle.multiplyScalar(1 / seen.length);
+    const spans = seen.map(({ x, y, z }) => Math.hypot(x - middle.x, y - middle.y, z - middle.z)).sort((a, b) => a - b);
+    const reach = Math.max(45, spans[Math.floor(0.96 * (spans.length - 1))] + 8); // a stray node may stay outside
+    const camera = this.graph.camera();
+    const narrow = Math.min(1, camera.aspect);
+    const distance = (1.02 * reach) / (Math.tan((camera.fov * Math.PI) / 360) * narrow);
+    return { middle, distance, reach };
+  }
+
+  /** @param {number} ms */
+  #frame(ms) {
+    const view = this.#view();
+    if (!view) return;
+    const camera = this.graph.camera();
+    const target = this.graph.controls().target;
+    const side = new Vector3().copy(camera.position).sub(target);
+    if (side.length() < 1) side.set(0, 0, 1);
+    const to = side.normalize().multiplyScalar(view.distance).add(view.middle);
+    this.graph.cameraPosition(to, view.middle, ms);
+    this.wake(ms + LINGER);
+  }
+
+  /** While nobody has taken the camera it follows the growing graph, slowly. */
+  #keepFramed() {
+    const view = this.#view();
+    const camera = this.graph.camera();
+    const target = this.graph.controls().target;
+    const distance = new Vector3().copy(camera.position).sub(target).length();
+    this.drawing.scale.value = (this.#height * this.graph.renderer().getPixelRatio()) / (2 * Math.tan((camera.fov * Math.PI) / 360));
+    if (view) this.drawing.haze.value = [distance - 0.6 * view.reach, distance + 1.4 * view.reach];
+    if (!view || !this.#framed || !this.#moving) return;
+    const side = new Vector3().copy(camera.position).sub(target).normalize();
+    const to = side.multiplyScalar(distance + (view.distance - distance) * 0.05);
+    target.lerp(view.middle, 0.05);
+    camera.position.copy(to.add(target));
+  }
+
+  /** @param {number} ms */
+  fit(ms) {
+    this.#framed = true;
+    this.#frame(ms);
+  }
+
+  /** @param {number} ms */
+  reset(ms) {
+    const view = this.#view() ?? { middle: new Vector3(), distance: 300 };
+    this.#framed = true;
+    this.graph.cameraPosition({ x: view.middle.x, y: view.middle.y, z: view.middle.z + view.distance }, view.middle, ms);
+    this.wake(ms + LINGER);
+  }
+
+  /** @param {Item} item @param {number} ms */
+  flyTo(item, ms) {
+    const camera = this.graph.camera();
+    const side = new Vector3().copy(camera.position).sub(this.graph.controls().target).normalize();
+    const near = Math.min(230, new Vector3().copy(camera.position).sub(new Vector3(item.x, item.y, item.z)).length());
+    const to = side.multiplyScalar(near).add(new Vector3(item.x, item.y, item.z));
+    this.#framed = false;
+    this.graph.cameraPosition(to, { x: item.x, y: item.y, z: item.z }, ms);
+    this.wake(ms + LINGER);
+  }
+
+  // -- questions -----------------------------------------------------------------------------------------------------
+
+  /** @param {Item} item */
+  toScreen(item) {
+    const camera = this.graph.camera();
+    const m = camera.matrixWorldInverse.elements;
+    const depth = -(m[2] * item.x + m[6] * item.y + m[10] * item.z + m[14]);
+    const { x, y } = this.graph.graph2ScreenCoords(item.x, item.y, item.z);
+    const scale = this.drawing.scale.value / this.graph.renderer().getPixelRatio();
+    return { x, y, radius: (item.radius * scale) / depth, visible: depth > camera.near };
+  }
+
+  stats() {
+    const { memory } = this.graph.renderer().info;
+    return { calls: this.#calls, geometries: memory.geometries, textures: memory.textures, moving: this.#moving };
+  }
+
+  /** For tests: the layout done and in view, with nothing moving. @param {Item[]} items @param {Tie[]} ties */
+  async settle(items, ties) {
+    this.setData(items, ties, { settle: true, held: false });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    this.fit(0);
+    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+  }
+}

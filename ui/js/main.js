@@ -1,0 +1,79 @@
+// @ts-check
+// Wires the page: the only file that knows all panels.
+//
+// Ids that tests and scripts may rely on:
+//   #prompt #run #stop #settings #model #saes #theme #help            top bar
+//   #failure #disconnected #problems                                  notices under it
+//   #sessions [data-session]                                          past sessions
+//   #graph #sae #edges-by #fit #reset #freeze #dimensions             graph; #graph[data-mode] is "3d" or "2d"
+//   #empty #loading                                                   its overlays
+//   #at #measures #threshold #active [data-feature]                   active features at the cursor
+//   #feature[data-feature]                                            feature inspector
+//   #tokens [data-position] #scrubber #play #follow #color-by         token strip
+//   #status [data-status]                                             status bar
+// document.body.dataset.ready is "1" once the program has said hello and the first picture is painted.
+// With ?test=1 in the address, window.__app holds {state, actions, graph}; graph = {stats(), nodes(), settle()}.
+
+import { asRecord, createActions } from './actions.js';
+import { connect } from './bridge.js';
+import { startKeys } from './keys.js';
+import { activePanel } from './panels/active.js';
+import { featurePanel } from './panels/feature.js';
+import { graphPanel } from './panels/graph.js';
+import { helpDialog } from './panels/help.js';
+import { loadingPanel } from './panels/loading.js';
+import { noticesPanel } from './panels/notices.js';
+import { pickerPanel } from './panels/picker.js';
+import { promptPanel } from './panels/prompt.js';
+import { sessionsPanel } from './panels/sessions.js';
+import { settingsPanel } from './panels/settings.js';
+import { statusPanel } from './panels/status.js';
+import { tokensPanel } from './panels/tokens.js';
+import { transportPanel } from './panels/transport.js';
+import { State } from './state.js';
+import { startTheme } from './theme.js';
+
+const state = new State();
+startTheme(state);
+noticesPanel(state);
+const bridge = await connect();
+const actions = createActions(state, bridge);
+
+const settings = settingsPanel(state);
+const prompt = promptPanel(state, actions, settings);
+pickerPanel(state, actions);
+sessionsPanel(state, actions);
+const graph = graphPanel(state, prompt.runExample);
+loadingPanel(state, actions);
+activePanel(state);
+featurePanel(state, actions);
+tokensPanel(state);
+transportPanel(state);
+statusPanel(state);
+startKeys(state, actions, { prompt, graph, help: helpDialog() });
+
+if (new URLSearchParams(location.search).has('test')) Object.assign(window, { __app: { state, actions, graph } });
+
+/** Begins, again and again until the program answers. Returns the last event known then. */
+async function beginning() {
+  for (;;) {
+    try {
+      return await actions.begin();
+    } catch (error) {
+      state.connection = 'disconnected';
+      state.connectionError = asRecord(error);
+      state.emit('connection');
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+}
+
+const lastEvent = await beginning();
+state.flush();
+requestAnimationFrame(() => {
+  requestAnimationFrame(() => {
+    document.body.dataset.ready = '1';
+    void actions.listen(lastEvent);
+    void actions.load(); // only now: the window must not wait for PyTorch
+  });
+});

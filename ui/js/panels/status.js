@@ -1,0 +1,54 @@
+// @ts-check
+// One line of facts: speed, model, SAE, device, how much of the graph is drawn, online or offline, what the engine does.
+
+import { $, el, setText } from '../dom.js';
+import { tokensPerSecond } from '../session.js';
+import { counted, number } from '../words.js';
+
+/** @import { State } from '../state.js' */
+
+/** @param {State} state */
+export function statusPanel(state) {
+  const bar = $('status');
+  /** @type {Record<string, HTMLElement>} */
+  const cells = {};
+  for (const name of ['engine', 'speed', 'model', 'sae', 'device', 'drawn', 'network', 'version']) {
+    cells[name] = el('span', { 'data-status': name });
+    bar.append(cells[name]);
+  }
+
+  state.on(['hello', 'engine', 'session', 'steps', 'choice', 'graph', 'connection', 'running'], () => {
+    const { session, graph, hello, engine } = state;
+    const model = session?.start?.model ?? state.model;
+    const speed = tokensPerSecond(session);
+    bar.dataset.engine = state.connection === 'disconnected' ? 'disconnected' : (engine?.state ?? 'empty');
+    setText(cells.engine, engineWords(state));
+    setText(cells.speed, speed ? `${number(speed)} tokens/s` : '');
+    setText(cells.model, hello?.models.find((one) => one.id === model)?.name ?? model);
+    setText(cells.sae, state.sae);
+    setText(cells.device, [session?.start?.device ?? engine?.device, session?.start?.dtype ?? engine?.dtype].filter(Boolean).join(' · '));
+    setText(cells.drawn, graph ? `${part(graph.nodes.length, graph.nodes_total, 'feature')}, ${part(graph.edges.length, graph.edges_total, 'edge')}` : '');
+    setText(cells.network, hello ? (hello.offline ? 'offline' : 'online') : '');
+    setText(cells.version, hello ? `AXON Shell ${hello.version}` : '');
+    cells.network.title = hello?.offline ? 'The network is switched off: nothing is fetched.' : 'Labels and models may be fetched when you ask for them.';
+  });
+}
+
+/** @param {State} state */
+function engineWords({ connection, engine, running }) {
+  if (connection !== 'connected') return connection === 'connecting' ? 'connecting …' : 'disconnected';
+  switch (engine?.state) {
+    case 'loading':
+      return `loading: ${engine.stage}`;
+    case 'failed':
+      return 'loading failed';
+    case 'ready':
+    case 'running':
+      return running ? 'writing' : 'ready';
+    default:
+      return running ? 'starting' : 'no model loaded';
+  }
+}
+
+/** @param {number} shown @param {number} total @param {string} one */
+const part = (shown, total, one) => (shown === total ? counted(total, one) : `${shown.toLocaleString('en')} of ${counted(total, one)}`);

@@ -1,0 +1,171 @@
+// @ts-check
+// The token strip: every position, prompt and written told apart, the cursor, and a color for each token.
+// Tokens are appended as they come and never rebuilt, in blocks that the browser skips while they are out of sight.
+
+import { $, el, setText } from '../dom.js';
+import { activationColor, css } from '../color.js';
+import { activationsOf } from '../session.js';
+import { theme } from '../theme.js';
+import { endReason, featureName, quoted, visible } from '../words.js';
+
+/** @import { Session } from '../session.js' */
+/** @import { State } from '../state.js' */
+/** @import { Step } from '../types.js' */
+
+const BLOCK = 200; // tokens; a new block begins at the next line break or here
+const SURPRISING = 6; // nats: colored as strongly as it gets
+const POOR = 0.5; // unexplained share: likewise
+
+/** @param {State} state */
+export function tokensPanel(state) {
+  const strip = $('tokens');
+  const announce = $('announce');
+  /** @type {HTMLElement[]} by position */
+  let tokens = [];
+  /** @type {Session | null} */
+  let drawn = null;
+  let colored = ''; // what the tokens are colored by now, and how many are
+  /** @type {HTMLElement | null} */
+  let current = null;
+
+  strip.addEventListener('click', (/** @type {any} */ event) => {
+    const token = event.target.closest('[data-position]');
+    if (token) state.moveTo(Number(token.dataset.position));
+  });
+
+  state.on(['session', 'steps', 'cursor', 'choice', 'feature', 'theme'], () => {
+    append();
+    color();
+    moveCursor();
+    sayEnding();
+  });
+
+  function append() {
+    if (drawn !== state.session) {
+      drawn = state.session;
+      tokens = [];
+      current = null;
+      colored = '';
+      strip.replaceChildren();
+    }
+    const steps = state.session?.steps ?? [];
+    const added = [];
+    while (tokens.length < steps.length && steps[tokens.length]) {
+      const step = steps[tokens.length];
+      if (tokens.length % BLOCK === 0) strip.append(el('div', { className: 'block', role: 'presentation' }));
+      const token = makeToken(step);
+      tokens.push(token);
+      added.push(token);
+      strip.lastElementChild?.append(token);
+    }
+    if (added.length && state.running) speak();
+  }
+
+  /** @param {Step} step */
+  function makeToken(step) {
+    const kind = step.is_bos ? 'bos' : step.is_prompt ? 'prompt' : 'written';
+    const text = step.is_bos ? 'start' : visible(step.piece);
+    return el('span', {
+      role: 'option', className: `token ${kind}${step.piece.includes('\n') ? ' breaks' : ''}`, 'data-position': step.position,
+      tabIndex: -1, 'aria-selected': 'false', 'aria-label': spoken(step), title: spoken(step),
+    }, text);
+  }
+
+  /** @param {Step} step */
+  function spoken(step) {
+    if (step.is_bos) return 'start of the text (BOS)';
+    const top = step.saes[state.sae]?.features.find((active) => active.label);
+    return `${step.is_prompt ? 'prompt ' : ''}token ${step.position} ${quoted(step.piece)}${top ? `, top feature ${featureName(top.feature, top.label)}` : ''}`;
+  }
+
+  function color() {
+    const { session, colorBy, feature } = state;
+    const by = colorBy === 'feature' && feature ? `feature ${feature.sae} ${feature.feature}` : colorBy;
+    const wanted = `${by} ${state.sae} ${theme()}`;
+    const from = colored === wanted && by !== `feature ${feature?.sae} ${feature?.feature}` ? coloredTo : 0;
+    if (colored === wanted && coloredTo === tokens.length) return;
+    const shares = sharesOf(session?.steps ?? []);
+    for (let i = from; i < tokens.length; i++) paint(tokens[i], shares[i]);
+    colored = wanted;
+    coloredTo = tokens.length;
+    setText($('coloring'), coloring());
+  }
+  let coloredTo = 0;
+
+  /** How strongly each token is colored, 0..1. @param {Step[]} steps @returns {number[]} */
+  function sharesOf(steps) {
+    const { colorBy, feature, sae } = state;
+    if (colorBy === 'surprise') return steps.map((step) => (step.logprob === null ? 0 : Math.min(1, -step.logprob / SURPRISING)));
+    if (colorBy === 'unexplained') return steps.map((step) => Math.min(1, (step.saes[sae]?.unexplained ?? 0) / POOR));
+    if (!feature) return steps.map(() => 0);
+    const activations = activationsOf(steps, feature.sae, feature.feature);
+    const strongest = Math.max(...activations, 1e-9);
+    return activations.map((activation) => activation / strongest);
+  }
+
+  /** @param {HTMLElement} token @param {number} share */
+  function paint(token, share) {
+    token.style.backgroundColor = share > 0.02 ? css(activationColor(share, theme()), 0.18 + 0.5 * share) : '';
+  }
+
+  function coloring() {
+    if (state.colorBy === 'surprise') return 'colored by surprise, −log p';
+    if (state.colorBy === 'unexplained') return 'colored by the share the SAE leaves unexplained';
+    if (!state.feature) return 'select a feature to see where it fires';
+    return `colored by feature ${state.feature.feature}`;
+  }
+
+  function moveCursor() {
+    const token = tokens[state.t] ?? null;
+    strip.style.setProperty('--t', String(state.t));
+    if (token === current) return;
+    const focused = current !== null && document.activeElement === current;
+    const [low, high] = [Math.min(shadedTo, state.t + 1), Math.max(shadedTo, state.t + 1)];
+    for (let i = low; i < high; i++) tokens[i]?.classList.toggle('later', i > state.t);
+    shadedTo = state.t + 1;
+    if (current) {
+      current.setAttribute('aria-selected', 'false');
+      current.tabIndex = -1;
+    }
+    current = token;
+    if (!token) return;
+    token.setAttribute('aria-selected', 'true');
+    token.classList.remove('later');
+    token.tabIndex = 0;
+    if (focused) token.focus({ preventScroll: true });
+    reveal(token);
+  }
+  let shadedTo = 0;
+
+  /** Scrolls only the strip, and only when the token is out of sight. @param {HTMLElement} token */
+  function reveal(token) {
+    const box = token.getBoundingClientRect();
+    const view = strip.getBoundingClientRect();
+    if (box.bottom > view.bottom - 4) strip.scrollTop += box.bottom - view.bottom + 8;
+    else if (box.top < view.top) strip.scrollTop -= view.top - box.top + 8;
+  }
+
+  function sayEnding() {
+    const end = state.session?.end;
+    const place = $('ending');
+    place.classList.toggle('error', end?.reason === 'error');
+    if (end?.error) setText(place, `${endReason('error')}: ${end.error.message} ${end.error.hint}`);
+    else if (end) setText(place, endReason(end.reason));
+    else setText(place, state.session && state.session === state.live ? 'writing …' : '');
+  }
+
+  // -- the screen reader hears phrases, not single tokens --------------------------------------------------------------
+
+  let spokenTo = 0;
+  let speaking = 0;
+  function speak() {
+    if (speaking) return;
+    speaking = window.setTimeout(() => {
+      speaking = 0;
+      const steps = state.session?.steps ?? [];
+      if (spokenTo > steps.length) spokenTo = 0;
+      setText(announce, steps.slice(spokenTo).map((step) => step.text).join(''));
+      spokenTo = steps.length;
+    }, 1200);
+  }
+}

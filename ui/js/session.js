@@ -1,0 +1,126 @@
+// @ts-check
+// A session as the page holds it, and the reducer that builds it from messages. Pure: live events and replay both pass
+// through here, and a message that arrives twice changes nothing.
+
+/** @import { End, Message, Start, Step } from './types.js' */
+
+/**
+ * @typedef {object} Session
+ * @property {string} uid
+ * @property {Start | null} start
+ * @property {Step[]} steps   by position; a hole is a step that has not arrived yet
+ * @property {End | null} end
+ */
+
+/**
+ * @param {string} uid
+ * @returns {Session}
+ */
+export function emptySession(uid) {
+  return { uid, start: null, steps: [], end: null };
+}
+
+/**
+ * Takes a message into the session and tells whether that changed anything.
+ * @param {Session} session
+ * @param {Message} message
+ * @returns {boolean}
+ */
+export function receive(session, message) {
+  switch (message.kind) {
+    case 'start':
+      if (session.start) return false;
+      session.start = message;
+      return true;
+    case 'step':
+      if (session.steps[message.position]) return false;
+      session.steps[message.position] = message;
+      linkToNext(session.steps, message);
+      return true;
+    case 'end':
+      if (session.end) return false;
+      session.end = message;
+      return true;
+    default:
+      return false;
+  }
+}
+
+/**
+ * A step is sent when it is computed, which can be before the token after it is chosen; the next step tells.
+ * @param {Step[]} steps
+ * @param {Step} step
+ */
+function linkToNext(steps, step) {
+  const before = steps[step.position - 1];
+  if (before && !before.next) before.next = { token_id: step.token_id, text: step.piece };
+  const after = steps[step.position + 1];
+  if (after && !step.next) step.next = { token_id: after.token_id, text: after.piece };
+}
+
+/**
+ * The last position up to which every step has arrived; -1 before the first.
+ * @param {Session} session
+ */
+export function lastPosition(session) {
+  return session.steps.length - 1;
+}
+
+/**
+ * The steps that count: up to and including `t`, without BOS.
+ * @param {Session} session
+ * @param {number} t
+ * @returns {Step[]}
+ */
+export function stepsUpTo(session, t) {
+  return session.steps.slice(0, t + 1).filter((step) => step && !step.is_bos);
+}
+
+/**
+ * What one SAE says at a position.
+ * @param {Session | null} session
+ * @param {string} sae
+ * @param {number} t
+ */
+export function readingAt(session, sae, t) {
+  return session?.steps[t]?.saes[sae] ?? null;
+}
+
+/**
+ * Activation of a feature at each of the steps; 0 where it did not fire.
+ * @param {Step[]} steps
+ * @param {string} sae
+ * @param {number} feature
+ * @returns {number[]}
+ */
+export function activationsOf(steps, sae, feature) {
+  return steps.map((step) => step?.saes[sae]?.features.find((active) => active.feature === feature)?.activation ?? 0);
+}
+
+/**
+ * The strongest activation of any feature up to `t`: what bars and colors are measured against.
+ * @param {Session | null} session
+ * @param {string} sae
+ * @param {number} t
+ */
+export function strongestUpTo(session, sae, t) {
+  let strongest = 0;
+  for (let p = 0; session && p <= t; p++) {
+    const first = session.steps[p]?.saes[sae]?.features[0]; // sorted: the strongest comes first
+    if (first && first.activation > strongest) strongest = first.activation;
+  }
+  return strongest;
+}
+
+/**
+ * Tokens a second: of the whole run once it ended, of the last ten new tokens before.
+ * @param {Session | null} session
+ * @returns {number | null}
+ */
+export function tokensPerSecond(session) {
+  if (!session) return null;
+  if (session.end) return session.end.ms_per_token ? 1000 / session.end.ms_per_token : null;
+  const recent = session.steps.filter((step) => step && !step.is_prompt).slice(-10);
+  const ms = recent.reduce((sum, step) => sum + step.ms, 0);
+  return ms > 0 ? (1000 * recent.length) / ms : null;
+}

@@ -1,0 +1,30 @@
+// @ts-check
+// Dark or light: as the system says, until the user decides otherwise.
+
+import { $ } from './dom.js';
+import { recall, remember } from './remember.js';
+
+/** @import { Theme } from './color.js' */
+/** @import { State } from './state.js' */
+
+const system = matchMedia('(prefers-color-scheme: light)');
+
+/** @returns {Theme} */
+export function theme() {
+  const chosen = document.documentElement.dataset.theme;
+  if (chosen === 'dark' || chosen === 'light') return chosen;
+  return system.matches ? 'light' : 'dark';
+}
+
+/** @param {State} state */
+export function startTheme(state) {
+  const chosen = recall('theme', '');
+  if (chosen) document.documentElement.dataset.theme = chosen;
+  system.addEventListener('change', () => state.emit('theme'));
+  $('theme').addEventListener('click', () => {
+    const next = theme() === 'dark' ? 'light' : 'dark';
+    document.documentElement.dataset.theme = next;
+    remember('theme', next);
+    state.emit('theme');
+  });
+}

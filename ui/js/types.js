@@ -1,0 +1,54 @@
+// @ts-check
+// The records that travel between the program and the page, in the program's own words. Types only, no code.
+
+/**
+ * @typedef {"labelled" | "unlabelled" | "absent" | "pending" | "unavailable"} LabelState
+ * @typedef {{kind: string, message: string, hint: string}} ErrorRecord
+ * @typedef {{name: string, message: string, hint: string}} Problem
+ *
+ * @typedef {{feature: number, activation: number, effect: number | null, label: string | null,
+ *   label_state: LabelState}} ActiveFeature
+ * @typedef {{l0: number, unexplained: number, features: ActiveFeature[]}} Reading  What one SAE says at one position.
+ * @typedef {{token_id: number, text: string, logprob: number}} Alternative
+ *
+ * @typedef {{kind: "start", session: string, model: string, saes: string[], prompt: string,
+ *   settings: Record<string, number>, device: string, dtype: string}} Start
+ * @typedef {{kind: "step", position: number, is_prompt: boolean, is_bos?: boolean, token_id: number, piece: string,
+ *   text: string, logprob: number | null, entropy: number, alternatives: Alternative[],
+ *   saes: Record<string, Reading>, next: {token_id: number, text: string} | null, ms: number}} Step
+ * @typedef {{kind: "end", reason: string, prompt_tokens: number, new_tokens: number, ms_per_token: number | null,
+ *   error?: ErrorRecord}} End
+ * @typedef {Start | Step | End} Message
+ *
+ * @typedef {{kind: "engine", state: "empty" | "loading" | "ready" | "running" | "failed", stage: string,
+ *   model: string | null, saes: string[], device: string | null, dtype: string | null,
+ *   error: ErrorRecord | null}} Engine
+ *
+ * @typedef {{id: string, name: string, family: string, context: number, size_bytes: number, installed: boolean,
+ *   examples: string[], about: string, sae: string}} Model
+ * @typedef {{id: string, model: string, hook: string, width: number, size_bytes: number, installed: boolean,
+ *   neuronpedia: string, about: string}} Sae
+ * @typedef {Record<string, [low: number, high: number, whole: boolean]>} Ranges
+ * @typedef {{version: string, offline: boolean, models: Model[], saes: Sae[], settings: Record<string, number>,
+ *   ranges: Ranges, selected: {model: string, saes: string[]}, problems: Problem[], engine: Engine,
+ *   live: string | null, last_event: number,
+ *   store: {path: string, read_only: boolean, message: string | null}}} Hello
+ *
+ * @typedef {{uid: string, title: string, prompt: string, output: string, model: string, saes: string[],
+ *   created_at: string, status: "running" | "finished" | "interrupted", reason: string | null,
+ *   prompt_tokens: number, new_tokens: number, ms_per_token: number | null}} SessionRow
+ *
+ * @typedef {{feature: number, label: string | null, label_state: LabelState, first: number, last: number,
+ *   count: number, max: number}} GraphNode
+ * @typedef {{a: number, b: number, count: number, lift: number}} GraphEdge
+ * @typedef {{position: number, nodes: GraphNode[], edges: GraphEdge[], nodes_total: number,
+ *   edges_total: number}} Graph
+ * @typedef {"lift" | "count"} EdgesBy
+ *
+ * @typedef {{feature: number, sae: string, label: {text: string, origin: string, method: string,
+ *   score: number | null, score_name: string, details: Record<string, unknown>} | null, label_state: LabelState,
+ *   statistics: {density?: number, max_activation?: number}, neuronpedia_url: string | null, hook: string,
+ *   model: string, width: number}} FeatureRecord
+ */
+
+export {};

@@ -1,0 +1,119 @@
+// @ts-check
+// How things are said: names of features and tokens, numbers, times, reasons. Pure.
+
+/** @import { LabelState, Sae } from './types.js' */
+
+/** @type {Record<string, string>} */
+const STATES = {
+  unlabelled: 'no label yet',
+  absent: 'not in the label set',
+  pending: 'label on its way',
+  unavailable: 'label not reachable',
+};
+
+/** @type {Record<string, string>} */
+const REASONS = {
+  max_tokens: 'finished: all tokens written',
+  end_of_text: 'finished: the model ended the text',
+  stopped: 'stopped',
+  context_full: 'finished: the context is full',
+  error: 'stopped by an error',
+  interrupted: 'interrupted: the program ended while writing',
+};
+
+/**
+ * A feature's name: its label, or its number and why there is no label.
+ * @param {number} feature
+ * @param {string | null} label
+ * @param {LabelState} [state]
+ */
+export function featureName(feature, label, state = 'unlabelled') {
+  return label ?? `feature ${feature} (${STATES[state] ?? STATES.unlabelled})`;
+}
+
+/** @param {LabelState} state */
+export const labelState = (state) => STATES[state] ?? '';
+
+/**
+ * A token as it is read aloud or quoted: in quotation marks, white space visible.
+ * @param {string} text
+ */
+export function quoted(text) {
+  return `“${visible(text)}”`;
+}
+
+/**
+ * A token's text with line breaks and tabs made visible.
+ * @param {string} text
+ */
+export function visible(text) {
+  return text.replaceAll('\n', '↵').replaceAll('\t', '⇥').replaceAll('\r', '␍');
+}
+
+/** @param {string | null} reason */
+export const endReason = (reason) => (reason ? (REASONS[reason] ?? reason) : 'interrupted');
+
+/**
+ * A number with as many digits as say something.
+ * @param {number | null | undefined} value
+ */
+export function number(value) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return '–';
+  const size = Math.abs(value);
+  if (size >= 100) return value.toFixed(0);
+  if (size >= 10) return value.toFixed(1);
+  return value.toFixed(2);
+}
+
+/** @param {number | null | undefined} share  0..1 */
+export function percent(share) {
+  if (share === null || share === undefined || !Number.isFinite(share)) return '–';
+  const value = share * 100;
+  return `${value !== 0 && Math.abs(value) < 10 ? value.toFixed(value < 0.1 ? 3 : 1) : value.toFixed(0)} %`;
+}
+
+/** @param {number} bytes */
+export function size(bytes) {
+  for (const [unit, scale] of /** @type {[string, number][]} */ ([['GB', 1e9], ['MB', 1e6], ['KB', 1e3]])) {
+    if (bytes >= scale) return `${(bytes / scale).toFixed(bytes >= 10 * scale ? 0 : 1)} ${unit}`;
+  }
+  return `${bytes} B`;
+}
+
+/** @param {number} count @param {string} one @param {string} [many] */
+export const counted = (count, one, many = `${one}s`) => `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
+
+/**
+ * A hook point in a few words: "layer 2, after the block" for blocks.2.hook_resid_post.
+ * @param {string} hook
+ */
+export function hookName(hook) {
+  const found = /^blocks\.(\d+)\.(.+)$/.exec(hook);
+  if (!found) return hook;
+  /** @type {Record<string, string>} */
+  const places = {
+    hook_resid_pre: 'before the block',
+    hook_resid_mid: 'between attention and MLP',
+    hook_resid_post: 'after the block',
+    hook_attn_out: 'attention output',
+    hook_mlp_out: 'MLP output',
+  };
+  return `layer ${found[1]}, ${places[found[2]] ?? found[2]}`;
+}
+
+/** @param {Sae | undefined} sae @param {string} id */
+export const saeName = (sae, id) => (sae ? hookName(sae.hook) : id);
+
+/**
+ * When something happened, short: the time today, the date before.
+ * @param {string} iso
+ * @param {Date} [now]
+ */
+export function moment(iso, now = new Date()) {
+  const date = new Date(iso);
+  if (Number.isNaN(date.getTime())) return '';
+  if (date.toDateString() === now.toDateString()) {
+    return date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
+  }
+  return date.toLocaleDateString([], { day: 'numeric', month: 'short', year: date.getFullYear() === now.getFullYear() ? undefined : 'numeric' });
+}
