@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 
 from . import __version__
 from .config import Config
-from .errors import InvalidSetting, NotFound, PromptError, Refused, as_axon_error
+from .errors import InvalidSetting, NotFound, Refused, as_axon_error
 from .events import EventLog
 from .graph import By, graph
 from .labels import Labels
 from .plugins import Catalogue, listing
-from .records import SETTING_RANGES, Message, Settings
+from .records import SETTING_RANGES, Message, Settings, require_prompt
 from .session import replay
 from .store import Store, new_uid
 from .worker import Worker
@@ -124,8 +124,7 @@ class Bridge:
 
     def run(self, prompt: str, model: str, saes: list[str], settings: dict[str, Any]) -> dict[str, Any]:
         """Begin a session; its messages come as events."""
-        if not prompt.strip():
-            raise PromptError("The prompt is empty.", "Type the beginning of a text and run again.")
+        require_prompt(prompt)
         known = {f.name for f in fields(Settings)}
         if unknown := set(settings) - known:
             raise InvalidSetting(f"There is no setting {min(unknown)!r}.", f"Settings: {', '.join(sorted(known))}.")

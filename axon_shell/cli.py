@@ -26,7 +26,7 @@ from rich.text import Text
 from . import __version__, homes
 from .config import load_config
 from .errors import AxonError
-from .records import Message, Settings
+from .records import Message, Settings, require_prompt
 
 if TYPE_CHECKING:
     from .store import Store
@@ -110,6 +110,7 @@ def run(prompt: str, model: str | None, saes: tuple[str, ...], as_json: bool, **
     from .plugins import catalogue
     from .store import new_uid
 
+    require_prompt(prompt)
     config = load_config()
     given = {name: value for name, value in given.items() if value is not None}
     settings: Settings = replace(config.settings, **({"seed": random.randrange(2**32)} | given))

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .errors import InvalidSetting
+from .errors import InvalidSetting, PromptError
 
 Message = dict[str, Any]  # one JSON object of the stream: "start", "step" or "end"
 
@@ -92,6 +92,12 @@ class Settings:
                 kind = "a whole number" if whole else "a number"
                 message = f"{name} is {value!r}, but must be {kind} from {low} to {high}."
                 raise InvalidSetting(message, f"Choose {name} within {low} to {high}.")
+
+
+def require_prompt(prompt: str) -> None:
+    """Raise PromptError when there is nothing to begin with."""
+    if not prompt.strip():
+        raise PromptError("The prompt is empty.", "Type the beginning of a text and run again.")
 
 
 # name: (lowest, highest, whole number)

@@ -235,9 +235,11 @@ def test_taps_come_off_whatever_happens(model: Model, saes: list[Sae]) -> None:
 def test_activations_that_are_no_numbers_name_their_place(model: Model, folder: Path) -> None:
     broken = load_model(model.spec, CPU, quiet)
     broken.network.transformer.h[1].mlp.c_proj.weight.data.fill_(math.inf)
-    with Stream(broken, [hook_point(broken, "blocks.1.hook_resid_post")]) as stream:
-        with pytest.raises(EngineError, match=r"blocks\.1\.hook_resid_post"):
-            stream.feed(broken.tokens("the"))
+    with (
+        Stream(broken, [hook_point(broken, "blocks.1.hook_resid_post")]) as stream,
+        pytest.raises(EngineError, match=r"blocks\.1\.hook_resid_post"),
+    ):
+        stream.feed(broken.tokens("the"))
 
 
 # -- text ---------------------------------------------------------------------

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import EngineError, PromptError, WeightsError
-from ..records import ModelSpec
+from ..records import ModelSpec, require_prompt
 
 DEFAULT_THREADS = torch.get_num_threads()
 SMALL = 20_000_000  # weights
@@ -46,8 +46,7 @@ class Model:
 
         Raises PromptError when the prompt is empty or longer than the context; nothing is cut off silently.
         """
-        if not prompt.strip():
-            raise PromptError("The prompt is empty.", "Type the beginning of a text and run again.")
+        require_prompt(prompt)
         ids = self.tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"]
         ids = ([] if self.bos is None else [self.bos]) + ids
         if len(ids) > self.spec.context:

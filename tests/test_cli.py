@@ -1,0 +1,214 @@
+"""The terminal, as a user types it, on the built-in model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+PARIS = ["run", "The capital of France is", "--max-tokens", "1", "--temperature", "0", "--json"]
+
+
+def shell(*args: str, home: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run `axon-shell ARGS`."""
+    extra = {"AXON_HOME": str(home)} if home else {}
+    return subprocess.run(
+        [sys.executable, "-m", "axon_shell", *args],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=REPOSITORY,
+        env=os.environ | extra | env,
+        timeout=120,
+    )
+
+
+def refusal(done: subprocess.CompletedProcess[str], code: int = 1) -> str:
+    """The complaint of a command that failed as it should: an error, a hint, no traceback, nothing on stdout."""
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    *_, error, hint = done.stderr.strip().splitlines()
+    assert error.startswith("error: ") and hint.startswith("hint: ")
+    assert "Traceback" not in done.stderr
+    return f"{error}\n{hint}"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture(scope="module")
+def paris(shared: Path) -> list[dict]:
+    """What the documented first run prints."""
+    done = shell(*PARIS, home=shared)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_run_prints_a_start_its_steps_and_an_end(paris: list[dict]):
+    start, *steps, end = paris
+    assert start["kind"] == "start" and start["model"] == "tiny-world" and start["prompt"] == "The capital of France is"
+    assert start["saes"] and start["settings"]["temperature"] == 0
+    assert [step["kind"] for step in steps] == ["step"] * len(steps)
+    assert [step["position"] for step in steps] == list(range(len(steps)))
+    assert steps[0]["is_bos"] and steps[0]["logprob"] is None
+    assert "".join(step["text"] for step in steps if step["is_prompt"]) == "The capital of France is"
+    assert end["kind"] == "end" and end["reason"] == "max_tokens"
+    assert len(steps) == 1 + end["prompt_tokens"] + end["new_tokens"] and end["new_tokens"] == 1
+
+
+def test_the_capital_of_france_is_paris_and_the_features_before_it_say_so(paris: list[dict]):
+    *_, before, new, _ = paris
+    assert (new["text"], new["is_prompt"], before["next"]["text"]) == (" Paris", False, " Paris")
+    (reading,) = before["saes"].values()
+    top = [active["label"] or "" for active in reading["features"][:5]]
+    assert any(word in label for label in top for word in ("capital", "country", "France")), top
+    assert reading["l0"] >= len(reading["features"]) and 0 <= reading["unexplained"] < 0.3
+
+
+def test_the_stored_session_is_what_was_printed(paris: list[dict], shared: Path):
+    (row,) = json.loads(shell("sessions", "list", "--json", home=shared).stdout)
+    assert (row["uid"], row["prompt"], row["status"]) == (paris[0]["session"], "The capital of France is", "finished")
+    shown = shell("sessions", "show", row["uid"][:20], "--json", home=shared)
+    assert [json.loads(line) for line in shown.stdout.splitlines()] == paris
+
+
+def test_the_same_run_twice_gives_the_same_tokens_and_features(shared: Path):
+    def numbers(*extra: str) -> list[dict]:
+        done = shell("run", "In Japan", "--max-tokens", "8", "--seed", "4", "--json", *extra, home=shared)
+        return [json.loads(line) | {"ms": 0} for line in done.stdout.splitlines()[1:-1]]
+
+    first = numbers()
+    assert first == numbers() and len(first) >= 4
+    assert {tuple(step["saes"]) for step in numbers("--sae", "tiny-world/0-res", "--sae", "tiny-world/1-res")} == {
+        ("tiny-world/0-res", "tiny-world/1-res")
+    }
+
+
+def test_a_person_sees_tokens_features_and_the_text(shared: Path):
+    done = shell("run", "The capital of Italy is", "--max-tokens", "2", "--temperature", "0", home=shared)
+    assert "' Rome'" in done.stdout and "unexplained" in done.stdout
+    assert "The capital of Italy is Rome" in done.stdout
+    listed = shell("sessions", "list", home=shared, COLUMNS="200").stdout
+    assert "The capital of Italy is" in listed and "tiny-world" in listed
+
+
+def test_models_and_saes_are_listed():
+    models = json.loads(shell("models", "--json").stdout)
+    assert [(m["id"], m["installed"]) for m in models if m["id"] == "tiny-world"] == [("tiny-world", True)]
+    saes = json.loads(shell("saes", "tiny-world", "--json").stdout)
+    assert len(saes) >= 3 and all(sae["model"] == "tiny-world" and sae["installed"] for sae in saes)
+    assert "Tiny World" in shell("models", COLUMNS="200").stdout
+    assert saes[0]["id"] in shell("saes", COLUMNS="200").stdout
+
+
+def test_the_doctor_knows_what_is_there():
+    checks = {check["name"]: check for check in json.loads(shell("doctor", "--json").stdout)}
+    assert checks["torch"]["ok"] and checks["Data folder"]["ok"] and checks["Plugins"]["ok"]
+    assert all(check["hint"] for check in checks.values() if check["ok"] is False)
+
+
+def test_past_sessions_need_no_torch_and_come_within_a_second():
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "axon_shell", "sessions", "list"],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert not imported & {"torch", "transformers", "transformer_lens", "sae_lens", "numpy", "webview"}
+    assert "Nothing yet." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["run", "   "], "prompt is empty"),
+        (["run", "word " * 600], "at most 512"),
+        (["run", "x", "--temperature", "-1"], "temperature is -1"),
+        (["run", "x", "--top-p", "0"], "top_p is 0"),
+        (["run", "x", "--model", "tiny-wrld"], "Did you mean tiny-world?"),
+        (["run", "x", "--sae", "tiny-world/99-res"], "no SAE"),
+        (["saes", "nothing"], "no model 'nothing'"),
+        (["sessions", "show", "nothing"], "no session nothing"),
+    ],
+)
+def test_mistakes_are_an_error_and_a_hint(args: list[str], says: str):
+    assert says in refusal(shell(*args))
+
+
+@pytest.mark.parametrize(
+    "args", [["run"], ["fly"], ["run", "x", "--max-tokens", "many"], ["--wrong"], ["sessions", "list", "--limit", "0"]]
+)
+def test_wrong_usage_is_exit_code_2(args: list[str]):
+    refusal(shell(*args), code=2)
+
+
+def test_a_data_folder_that_cannot_be_written_costs_the_record_not_the_run(tmp_path: Path):
+    (tmp_path / "file").write_text("in the way")
+    done = shell(*PARIS, home=tmp_path / "file")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines[-2]["text"] == " Paris" and lines[-1]["reason"] == "max_tokens"
+    assert "error: " in done.stderr and "hint: " in done.stderr and str(tmp_path / "file") in done.stderr
+
+
+def test_ctrl_c_ends_the_session_cleanly_and_keeps_it(tmp_path: Path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "axon_shell", "run", "Once", "--max-tokens", "400", "--json", "--temperature", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"AXON_HOME": str(tmp_path)},
+    )
+    lines = [process.stdout.readline() for _ in range(6)]
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=60)
+    messages = [json.loads(line) for line in [*lines, *rest.splitlines()]]
+    assert messages[-1]["kind"] == "end" and "Traceback" not in errors
+    shown = shell("sessions", "show", messages[0]["session"], "--json", home=tmp_path)
+    assert [json.loads(line) for line in shown.stdout.splitlines()] == messages
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_killed_run_is_kept_up_to_its_last_flush(tmp_path: Path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "axon_shell", "run", "Once", "--max-tokens", "480", "--json", "--temperature", "2"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"AXON_HOME": str(tmp_path)},
+    )
+    lines = [process.stdout.readline() for _ in range(40)]
+    time.sleep(0.3)
+    process.kill()
+    rest = process.stdout.read()
+    process.wait()
+    printed = [json.loads(line) for line in [*lines, *rest.splitlines()] if line.rstrip().endswith("}")]
+    done = shell("sessions", "show", printed[0]["session"], "--json", home=tmp_path)
+    shown = [json.loads(line) for line in done.stdout.splitlines()]
+    assert shown[-1]["kind"] == "end"
+    if shown[-1]["reason"] == "interrupted":
+        assert len(shown) - 1 >= 40  # those printed before the flush
+    assert shown[:40] == printed[:40]
+
+
+def test_whoever_stops_reading_gets_no_traceback(shared: Path, paris: list[dict]):
+    done = subprocess.run(
+        f"{sys.executable} -m axon_shell sessions list | head -0",
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env=os.environ | {"AXON_HOME": str(shared)},
+    )
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
