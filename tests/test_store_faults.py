@@ -162,14 +162,17 @@ def test_a_program_that_runs_is_left_alone(home: Path) -> None:
         assert {row.uid for row in first.sessions()} == {"one", "two"}
 
 
-def test_several_programs_may_start_at_the_same_moment(home: Path) -> None:
+@pytest.mark.parametrize("begin", ["nothing", "a damaged file"])
+def test_several_programs_may_start_at_the_same_moment(home: Path, begin: str) -> None:
+    if begin != "nothing":
+        (home / "sessions.db").write_text("This is not a database.")
     code = """if True:
         import sys
         from pathlib import Path
         from stored import record, session_messages
         from axon_shell.store import Store, new_uid
         store = Store(Path(sys.argv[1]))
-        assert store.problem is None, store.problem
+        assert not store.read_only, store.problem
         for _ in range(5):
             uid = new_uid()
             record(store, uid, session_messages(uid))
@@ -185,6 +188,7 @@ def test_several_programs_may_start_at_the_same_moment(home: Path) -> None:
         assert len(rows) == 20
         for row in rows:
             assert store.messages(row.uid) == session_messages(row.uid)
+    assert len(list(home.glob("sessions.db.damaged-*"))) == (begin != "nothing")
 
 
 # -- the file is not what it should be -------------------------------------------------
@@ -417,6 +421,6 @@ def test_a_page_that_spoils_later_is_told(folder: Path) -> None:
         connection = store.writer.connection
         assert connection
         connection.execute("UPDATE activations SET data = substr(data, 1, 20)")
-        with pytest.raises(StoreError):
+        with pytest.raises(StoreError, match="damaged"):
             store.messages(uid)
         assert len(store.sessions()) == 2

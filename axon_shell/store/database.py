@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -43,7 +44,10 @@ class Database:
             state = look(connection)
             if state in ("old", "damaged"):
                 with FileLock(self.live / "schema.lock", timeout=WRITING_WAIT):
-                    state = look(connection)  # again: another program may have been faster
+                    # Look again, at what lies there now: another program may have been faster.
+                    connection.close()
+                    connection = connect(self.path, "rwc", OPENING_WAIT)
+                    state = look(connection)
                     if state == "damaged":
                         connection.close()
                         problem = self.set_aside()
@@ -147,18 +151,19 @@ class Database:
             )
         if isinstance(error, OSError) or "readonly" in text or "unable to open" in text:
             return StoreError(
-                f"Sessions cannot be saved in {self.path.parent}: {getattr(error, 'strerror', None) or text}.",
+                f"The session database {self.path} cannot be used: {getattr(error, 'strerror', None) or text}.",
                 "Make the folder writable, or choose another one with AXON_HOME.",
             )
-        if damaged(error):
+        if damaged(error) or isinstance(error, (ValueError, struct.error)):
             return StoreError(
-                f"The session database is damaged: {text}.", f"Make a copy of {self.path} and restart AXON Shell."
+                f"Part of the session database is damaged: {text}.",
+                f"Copy {self.path} to a safe place; `sqlite3 FILE .recover` saves what can be read.",
             )
         return StoreError(f"The session database failed: {text}.", f"It lies at {self.path}.")
 
 
 def connect(path: Path, mode: str, wait: float) -> sqlite3.Connection:
-    """A connection: "rwc" makes the file, "rw" writes, "ro" reads, "immutable" reads what nobody can be writing.
+    """A connection: "rwc" writes and makes the file, "ro" reads, "immutable" reads what nobody can be writing.
 
     It waits up to `wait` seconds for a lock. Transactions are begun and ended by hand.
     """
@@ -191,10 +196,12 @@ def look(connection: sqlite3.Connection) -> str:
 
 
 def damaged(error: Exception) -> bool:
-    """Whether SQLite says that a file is not, or no longer, a database."""
-    return isinstance(error, sqlite3.DatabaseError) and any(
-        sign in str(error) for sign in ("malformed", "not a database")
-    )
+    """Whether SQLite says that a file is not, or no longer, a database.
+
+    "malformed database schema" is not among the signs: an SQLite too old for the schema says that of a sound file.
+    """
+    signs = ("disk image is malformed", "not a database")
+    return isinstance(error, sqlite3.DatabaseError) and any(sign in str(error) for sign in signs)
 
 
 @contextmanager

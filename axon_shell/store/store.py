@@ -164,6 +164,7 @@ class Store:
             return nothing
         try:
             with closing(self.database.read()) as connection:
+                connection.execute("BEGIN")  # all its queries see the same moment
                 return question(connection)
         except (sqlite3.Error, ValueError, struct.error) as error:
             raise self.database.explain(error) from error

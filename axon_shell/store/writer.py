@@ -128,6 +128,8 @@ class Writer:
                 self.changed.wait(timeout=1)
             if self.failure:
                 raise self.failure
+            if self.settled < goal:
+                raise StoreError("The session database is closed.", "Start AXON Shell again.")
 
     def close(self) -> None:
         """Write what waits, if it can be written, and end the thread."""
@@ -141,7 +143,7 @@ class Writer:
     def work(self) -> None:
         if self.connection:
             # Locked or full: next time then. Whoever reads such a session is told that its program has died anyway.
-            with suppress(sqlite3.Error):
+            with suppress(sqlite3.Error, OSError):
                 self.database.bury_the_dead(self.connection)
         closing = False
         while not closing:
