@@ -24,7 +24,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from pathlib import Path
 
 # Up to here any Python 3 can read the file, so that an old one gets this sentence and not a SyntaxError.
@@ -37,6 +36,10 @@ if sys.version_info < (3, 10):  # noqa: UP036
 ROOT = Path(__file__).resolve().parent
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 WINDOWS = sys.platform == "win32"
+# `python -m axon_shell`, but without the current folder on sys.path: what lies there must not stand in for a library.
+RUN_SHELL = (
+    "import runpy, sys; sys.path.remove(''); runpy.run_module('axon_shell', run_name='__main__', alter_sys=True)"
+)
 NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows opens a console for each child of a windowless program
 
 # What the tests use beyond Python: a browser, a virtual screen, screenshots, and the libraries that Qt's wheels expect.
@@ -74,7 +77,7 @@ def main(arguments: list[str]) -> int:
     if testing:
         os.chdir(ROOT)
         return hand_over(checkout, ["-m", "pytest", *arguments[1:]])
-    return hand_over(checkout, ["-m", "axon_shell", *arguments])
+    return hand_over(checkout, ["-c", RUN_SHELL, *arguments])
 
 
 def wanted_extras(testing: bool) -> set[str]:
@@ -113,7 +116,8 @@ def set_up(checkout: "Checkout", extras: set[str], progress: "Progress") -> None
 
     torch, index = torch_source(checkout)
     progress.step(f"Installing PyTorch ({torch})")
-    checkout.pip([f"torch=={checkout.pinned('torch')}", *(["--extra-index-url", index] if index else [])], progress)
+    # First and alone, or another package's wish for it would bring the largest build. Its version: constraints.txt.
+    checkout.pip(["torch", *(["--extra-index-url", index] if index else [])], progress)
 
     progress.step("Installing AXON Shell and its libraries")
     installed = set(extras)
@@ -246,8 +250,8 @@ class Checkout:
                 raise SetupError(f"Python could not make {self.venv}.", last_lines(made.stderr + made.stdout))
         if not self.runs_pip():
             self.give_pip(progress)
-        if self.pip_version() < (24, 1):  # older ones cannot report how far a download is
-            self.pip(["--upgrade", "pip"], progress, raw=False)
+        if not self.pip_reports_progress():
+            self.pip(["--upgrade", "pip"], progress)
 
     def runs_python(self) -> bool:
         """Whether the Python of .venv starts, is new enough, knows that it is in .venv and finds its site-packages."""
@@ -265,9 +269,10 @@ class Checkout:
     def runs_pip(self) -> bool:
         return quietly([str(self.python), "-m", "pip", "--version"]).returncode == 0
 
-    def pip_version(self) -> tuple[int, ...]:
-        out = quietly([str(self.python), "-m", "pip", "--version"]).stdout
-        return tuple(int(part) for part in re.findall(r"\d+", out)[:2])
+    def pip_reports_progress(self) -> bool:
+        """Whether pip is new enough (24.1) to say how far a download is when its output is no terminal."""
+        said = quietly([str(self.python), "-m", "pip", "--version"]).stdout  # "pip 26.3 from ..."
+        return [int(part) for part in re.findall(r"\d+", said)[:2]] >= [24, 1]
 
     def give_pip(self, progress: "Progress") -> None:
         """Install pip into .venv: from Python's own copy, or else with the pip that started us."""
@@ -296,11 +301,11 @@ class Checkout:
                 progress.detail(f"{folder.name.split('-')[0]} is incomplete: installing it again")
                 remove(folder)
 
-    def pip(self, arguments: list[str], progress: "Progress", raw: bool = True) -> None:
+    def pip(self, arguments: list[str], progress: "Progress") -> None:
         """Run `pip install`, show how far it is, keep its output in the log."""
         command = [str(self.python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
         command += ["--constraint", str(self.root / "constraints.txt")]
-        command += ["--progress-bar", "raw" if raw else "off", *arguments]
+        command += ["--progress-bar", "raw" if self.pip_reports_progress() else "off", *arguments]
         watch = PipWatch(self)
         tail = self.run(command, progress, watch.see)
         if tail is not None:
@@ -483,6 +488,8 @@ def has_nvidia_gpu() -> bool:
 
 def answers(url: str, seconds: float = 4.0) -> bool:
     """Whether a page can be had within so many seconds, name look-up included."""
+    import urllib.request  # not above: it would take as long as everything else that a later start does
+
     found: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def ask() -> None:

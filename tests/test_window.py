@@ -1,4 +1,4 @@
-"""The real window: pywebview on a virtual screen, looked at from outside and from inside (Chromium's debug protocol)."""
+"""The real window: pywebview on a virtual screen, seen from outside and, by Chromium's debug protocol, from inside."""
 
 from __future__ import annotations
 
