@@ -30,7 +30,7 @@ export function createActions(state, bridge) {
     state.hello = hello;
     state.connection = 'connected';
     state.connectionError = null;
-    if (!state.model) state.choose(hello.selected.model, hello.selected.saes);
+    if (!state.model) state.choose(hello.selected.model ?? '', hello.selected.saes);
     takeEngine(hello.engine);
     state.running = hello.live !== null;
     if (!hello.live) state.live = null;

@@ -7,8 +7,8 @@
 
 /** @type {Record<Theme, Rgb[]>} */
 const STOPS = {
-  dark: [hex('#27508c'), hex('#4f6f9f'), hex('#7d8593'), hex('#b79b62'), hex('#e6bd45'), hex('#ffe773')],
-  light: [hex('#9fb4d3'), hex('#8292ac'), hex('#83826e'), hex('#96762f'), hex('#8f5400'), hex('#6b3200')],
+  dark: [hex('#3a68b0'), hex('#5c81b8'), hex('#8b93a0'), hex('#c2a565'), hex('#ecc348'), hex('#ffe97d')],
+  light: [hex('#a6bde0'), hex('#8ba2c4'), hex('#a09272'), hex('#bd832c'), hex('#b35f00'), hex('#7d3500')],
 };
 
 /** @param {string} text  "#rrggbb" @returns {Rgb} */

@@ -30,7 +30,7 @@
  *   neuronpedia: string, about: string}} Sae
  * @typedef {Record<string, [low: number, high: number, whole: boolean]>} Ranges
  * @typedef {{version: string, offline: boolean, models: Model[], saes: Sae[], settings: Record<string, number>,
- *   ranges: Ranges, selected: {model: string, saes: string[]}, problems: Problem[], engine: Engine,
+ *   ranges: Ranges, selected: {model: string | null, saes: string[]}, problems: Problem[], engine: Engine,
  *   live: string | null, last_event: number,
  *   store: {path: string, read_only: boolean, message: string | null}}} Hello
  *

@@ -31,9 +31,6 @@ export function featureName(feature, label, state = 'unlabelled') {
   return label ?? `feature ${feature} (${STATES[state] ?? STATES.unlabelled})`;
 }
 
-/** @param {LabelState} state */
-export const labelState = (state) => STATES[state] ?? '';
-
 /**
  * A token as it is read aloud or quoted: in quotation marks, white space visible.
  * @param {string} text
@@ -47,6 +44,7 @@ export function quoted(text) {
  * @param {string} text
  */
 export function visible(text) {
+  if (/^ +$/.test(text)) return '␣'.repeat(text.length);
   return text.replaceAll('\n', '↵').replaceAll('\t', '⇥').replaceAll('\r', '␍');
 }
 

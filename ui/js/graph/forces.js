@@ -4,7 +4,7 @@
 /** @import { Item } from './data.js' */
 
 /** While streaming; a layout from scratch may be hot. The library reheats to 1 at every new node. */
-const STREAMING = 0.15;
+const STREAMING = 0.18;
 
 /** @typedef {{cap: number}} Heat */
 
@@ -50,6 +50,7 @@ function cooled(force, heat) {
 }
 
 const SETTLING = 140; // ticks of a layout from scratch, done at once
+const AHEAD = 3; // ticks at each change while streaming, so that slow frames do not leave the layout behind
 
 /**
  * Hands nodes and edges to the layout.
@@ -61,6 +62,6 @@ const SETTLING = 140; // ticks of a layout from scratch, done at once
  */
 export function feed(graph, heat, nodes, links, { settle, held }) {
   heat.cap = settle ? 1 : STREAMING;
-  graph.warmupTicks(settle ? SETTLING : 0).cooldownTicks(settle || held ? 0 : Infinity);
+  graph.warmupTicks(settle ? SETTLING : held ? 0 : AHEAD).cooldownTicks(settle || held ? 0 : Infinity);
   graph.graphData({ nodes, links });
 }

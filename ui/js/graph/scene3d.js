@@ -175,10 +175,10 @@ export class Scene3D {
     for (const { x, y, z } of seen) middle.add(new Vector3(x, y, z));
     middle.multiplyScalar(1 / seen.length);
     const spans = seen.map(({ x, y, z }) => Math.hypot(x - middle.x, y - middle.y, z - middle.z)).sort((a, b) => a - b);
-    const reach = Math.max(45, spans[Math.floor(0.96 * (spans.length - 1))] + 8); // a stray node may stay outside
+    const reach = Math.max(45, spans[Math.floor(0.985 * (spans.length - 1))] + 12); // a stray node may stay outside
     const camera = this.graph.camera();
     const narrow = Math.min(1, camera.aspect);
-    const distance = (1.02 * reach) / (Math.tan((camera.fov * Math.PI) / 360) * narrow);
+    const distance = (1.04 * reach) / (Math.tan((camera.fov * Math.PI) / 360) * narrow);
     return { middle, distance, reach };
   }
 
@@ -228,7 +228,8 @@ export class Scene3D {
   flyTo(item, ms) {
     const camera = this.graph.camera();
     const side = new Vector3().copy(camera.position).sub(this.graph.controls().target).normalize();
-    const near = Math.min(230, new Vector3().copy(camera.position).sub(new Vector3(item.x, item.y, item.z)).length());
+    const now = new Vector3().copy(camera.position).sub(new Vector3(item.x, item.y, item.z)).length();
+    const near = Math.min(now, Math.max(140, 0.62 * (this.#view()?.distance ?? now)));
     const to = side.multiplyScalar(near).add(new Vector3(item.x, item.y, item.z));
     this.#framed = false;
     this.graph.cameraPosition(to, { x: item.x, y: item.y, z: item.z }, ms);

@@ -55,6 +55,7 @@ export function activePanel(state) {
     sayWhere(step);
     sayMeasures(step);
     setText($('active-count'), reading && !step?.is_bos ? (listed.length < reading.l0 ? `${listed.length} of ${counted(reading.l0, 'feature')}` : counted(reading.l0, 'feature')) : '');
+    $('active-count').title = 'Kept are the strongest of each token; how many, the settings say.';
     while (rows.length < listed.length) {
       rows.push(makeRow());
       list.append(rows[rows.length - 1].item);

@@ -7,14 +7,14 @@ import { firedTogether } from '../cofiring.js';
 import { activationColor, css } from '../color.js';
 import { activationsOf, stepsUpTo } from '../session.js';
 import { theme } from '../theme.js';
-import { counted, featureName, hookName, labelState, number, percent, visible } from '../words.js';
+import { counted, featureName, hookName, number, percent, visible } from '../words.js';
 
 /** @import { Actions } from '../actions.js' */
 /** @import { State } from '../state.js' */
 /** @import { ErrorRecord, FeatureRecord, Step } from '../types.js' */
 
 const SNIPPETS = 6; // places shown where it fired
-const AROUND = 5; // tokens before and after each
+const AROUND = 4; // tokens before and after each
 const PARTNERS = 8;
 
 /**
@@ -94,7 +94,7 @@ export function featurePanel(state, actions) {
       if (label.score !== null) facts.push([label.score_name || 'score', number(label.score)]);
       facts.push(['said by', label.origin], ['method', label.method]);
       for (const [name, value] of Object.entries(label.details)) facts.push([name, typeof value === 'number' ? number(value) : String(value)]);
-    } else facts.push(['label', labelState(record.label_state) || 'none']);
+    }
     if (statistics.density !== undefined) facts.push(['fires at', `${percent(statistics.density)} of tokens`]);
     if (statistics.max_activation !== undefined) facts.push(['strongest known', number(statistics.max_activation)]);
     return [el('dl', { className: 'facts' }, ...facts.flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]))];

@@ -113,21 +113,21 @@ export function graphPanel(state, runExample) {
     }
     if (fresh || state.graph) data.take(state.graph);
     recolor();
-    const growing = state.following && state.session === state.live && state.live !== null;
-    const first = fresh || !layedOut;
+    const first = fresh || !laidOut;
     // While the user scrubs, dots stay where they are; a session opened as a whole is laid out at once.
-    scene?.setData(data.items, data.ties, { settle: first && !growing, held: held || (!growing && !first) });
-    layedOut = data.items.length > 0;
+    scene?.setData(data.items, data.ties, { settle: first && !state.following, held: held || (!state.following && !first) });
+    laidOut = data.items.length > 0;
     describe();
   }
-  let layedOut = false;
+  let laidOut = false;
 
   function recolor() {
     const { session, sae, t, feature, hover } = state;
     const strongest = strongestUpTo(session, sae, t) || 1;
     const glow = session ? glowAt(session.steps, sae, t) : new Map();
     const selected = feature && feature.sae === sae ? feature.feature : null;
-    const near = selected === null ? null : data.neighbours(selected);
+    const center = selected === null ? undefined : data.byFeature.get(selected);
+    const near = center && center.first <= t && data.items.includes(center) ? data.neighbours(center.feature) : null;
     const mode = theme();
     const silent = hex(mode === 'dark' ? '#4a5568' : '#b4bcc8');
     const line = hex(mode === 'dark' ? '#8fa3c4' : '#5b6b85');
@@ -140,11 +140,11 @@ export function graphPanel(state, runExample) {
       item.now = now;
       item.share = share;
       item.radius = 2.1 + 7.4 * Math.sqrt(share);
-      item.rgb = share > 0.02 ? activationColor(share, mode) : silent;
+      item.rgb = share > 0.02 ? activationColor(share ** 0.7, mode) : silent; // most activations are far from the strongest
       item.alpha = now > 0 ? 1 : 0.45 + 0.4 * share;
-      item.glow = now > 0 ? share : share * 0.3;
+      item.glow = now > 0 ? Math.sqrt(share) : share * 0.3;
       item.ring = item.feature === selected ? 1 : item.feature === hover ? 0.5 : 0;
-      if (near && !near.has(item.feature) && item.feature !== hover) item.alpha *= 0.22;
+      if (near && !near.has(item.feature) && item.feature !== hover) item.alpha *= 0.3;
     }
     for (const tie of data.ties) {
       const { source, target } = tie;
@@ -170,6 +170,7 @@ export function graphPanel(state, runExample) {
       chosen.unshift(item);
     }
     labels.choose(chosen, selected, state.hover);
+    if (scene) labels.update(scene); // at once: the next frame may be a while away
   }
 
   function describe() {
@@ -190,7 +191,8 @@ export function graphPanel(state, runExample) {
     empty.replaceChildren(
       el('h2', {}, 'Watch the concepts that fire while a model writes'),
       el('p', {}, 'Each dot is a feature: something the model has learned to notice, such as “a country” or “a number is next”. It lights up at the tokens where it fires. Features that fire together are joined.'),
-      examples.length ? el('p', { className: 'muted' }, 'Type a prompt, or begin with one of these:') : '',
+      el('p', { className: 'muted' }, !state.hello?.models.length ? 'No model is there to run. Models come from plugins; the list of problems says why none did.'
+        : examples.length ? 'Type a prompt, or begin with one of these:' : 'Type a prompt to begin.'),
       el('div', { className: 'examples' }, ...examples.map((text) =>
         el('button', { type: 'button', 'data-example': text, onclick: () => runExample(text) }, text))));
   }

@@ -32,7 +32,7 @@ export function pickerPanel(state, actions) {
     const models = state.hello?.models ?? [];
     model.replaceChildren(
       ...models.map((one) =>
-        el('option', { value: one.id, selected: one.id === state.model, title: one.about }, one.installed ? one.name : `${one.name} (${size(one.size_bytes)} to download)`)),
+        el('option', { value: one.id, selected: one.id === state.model, title: one.about }, one.installed ? one.name : `${one.name} (${missing(one.size_bytes)})`)),
     );
     setText($('saes-count'), String(state.saes.length));
     fillPopover();
@@ -51,7 +51,7 @@ export function pickerPanel(state, actions) {
         state.choose(state.model, chosen);
         void actions.load();
       });
-      const cost = sae.installed ? counted(sae.width, 'feature') : `${counted(sae.width, 'feature')}, ${size(sae.size_bytes)} to download`;
+      const cost = sae.installed ? counted(sae.width, 'feature') : `${counted(sae.width, 'feature')}, ${missing(sae.size_bytes)}`;
       return el('label', { className: 'check sae', title: sae.about },
         box, el('span', {}, el('b', {}, saeName(sae, sae.id)), el('small', {}, `${sae.id} · ${cost}`)));
     });
@@ -72,3 +72,6 @@ export function pickerPanel(state, actions) {
     shown.disabled = offered.length < 2;
   });
 }
+
+/** What stands between the user and something that is not on this machine. @param {number} bytes */
+const missing = (bytes) => (bytes ? `${size(bytes)} to download` : 'not installed');
