@@ -98,8 +98,9 @@ def record(store: Store, uid: str, messages: list[Message]) -> None:
 def write_until_killed(folder: Path) -> None:
     store = Store(folder)
     uid = new_uid()
-    print(uid, flush=True)
     store.begin(uid, start_message(uid))
+    store.flush()
+    print(uid, flush=True)
     chance = random.Random()
     position = 0
     while True:

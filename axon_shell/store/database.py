@@ -31,6 +31,17 @@ class Database:
         self.owner = uuid4().hex
         self.lock = FileLock(self.live / f"{self.owner}.lock", thread_local=False)
 
+    def open_existing(self) -> tuple[sqlite3.Connection | None, Problem | None]:
+        """As `open`, but nothing where there is no file yet: whoever only reads should not wait for a new one.
+
+        Raises StoreError when none could be made.
+        """
+        try:
+            self.come_alive()
+        except OSError as error:
+            raise self.explain(error) from error
+        return self.open() if self.path.exists() else (None, None)
+
     def open(self) -> tuple[sqlite3.Connection, Problem | None]:
         """A connection that writes, with this program's schema; and what the user must be told.
 
@@ -72,7 +83,8 @@ class Database:
     def come_alive(self) -> None:
         """Take the lock that tells other programs that this one is running, and see that the file can be written."""
         self.live.mkdir(parents=True, exist_ok=True)
-        self.lock.acquire(timeout=0)
+        if not self.lock.is_locked:
+            self.lock.acquire(timeout=0)
         if self.path.exists() and not writable(self.path):  # SQLite would silently open it for reading
             raise PermissionError(13, "Permission denied")
 

@@ -50,7 +50,7 @@ class Store:
     @property
     def read_only(self) -> bool:
         """Whether sessions cannot be saved: they are kept until the program ends."""
-        return self.writer.connection is None
+        return self.writer.connection is None and self.writer.problem is not None
 
     @property
     def failure(self) -> StoreError | None:

@@ -89,10 +89,9 @@ class Writer:
         self.urgent = False
         self.closing = False
         try:
-            self.connection, self.problem = database.open()
+            self.connection, self.problem = database.open_existing()
         except StoreError as error:
-            self.failure = error
-            self.problem = Problem("sessions.db", error.message, error.hint)
+            self.failure, self.problem = error, Problem("sessions.db", error.message, error.hint)
         self.thread = threading.Thread(target=self.work, name="store", daemon=True)
         self.thread.start()
 
@@ -184,7 +183,7 @@ class Writer:
         """Write what waited; the failure that stopped it, if one did."""
         for recording, messages in batch:
             try:
-                if self.connection is None:
+                if self.connection is None:  # none could be had yet, or there was no file and no need of one
                     self.connection, self.problem = self.database.open()
                 with transaction(self.connection):
                     rows.write(self.connection, recording.uid, self.database.owner, recording.created_at, messages)
