@@ -100,15 +100,18 @@ class Shell:
 
 
 @contextlib.contextmanager
-def running_shell(home: Path, *options: str) -> Iterator[Shell]:
-    """Start `axon-shell open --browser --no-open` on a free port, and end it afterwards as Ctrl-C does."""
+def running_shell(home: Path, *options: str, root: Path = REPOSITORY, **environment: str) -> Iterator[Shell]:
+    """Start `axon-shell open --browser --no-open` on a free port, and end it afterwards as Ctrl-C does.
+
+    `root` is the checkout that is started; `environment` is added to what it sees.
+    """
     log = home / "shell.log"
     home.mkdir(parents=True, exist_ok=True)
     with log.open("w") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "axon_shell", "open", "--browser", "--no-open", "--port", "0", *options],
-            cwd=REPOSITORY,
-            env={**os.environ, **OFFLINE, "AXON_HOME": str(home), "PYTHONUNBUFFERED": "1"},
+            cwd=root,
+            env={**os.environ, **OFFLINE, "AXON_HOME": str(home), "PYTHONUNBUFFERED": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

@@ -21,7 +21,8 @@ from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from axon_shell.engine.generate import generate
-from axon_shell.engine.model import Model, hook_point, load_model
+from axon_shell.engine.hooks import hook_point
+from axon_shell.engine.model import Model, load_model
 from axon_shell.engine.sae import Sae, load_sae
 from axon_shell.engine.sampling import choose, penalize
 from axon_shell.engine.stream import Stream
@@ -32,7 +33,15 @@ from axon_shell.records import End, Settings, Step
 HOOKS = [
     f"blocks.{layer}.{name}"
     for layer in range(LAYERS)
-    for name in ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
+    for name in (
+        "hook_resid_pre",
+        "hook_resid_mid",
+        "hook_resid_post",
+        "hook_attn_out",
+        "hook_mlp_out",
+        "attn.hook_z",
+        "mlp.hook_post",
+    )
 ]
 CPU = torch.device("cpu")
 GREEDY = Settings(max_tokens=12, temperature=0, top_features=8)
@@ -106,12 +115,13 @@ def test_every_hook_point_carries_what_transformer_lens_says(
 ) -> None:
     ids = model.tokens("the cat sat on the mat")
     logits, cache = oracle.run_with_cache(torch.tensor([ids]))
-    with Stream(model, [hook_point(model, hook)]) as stream:
+    with Stream(model, [hook_point(model.network, hook)]) as stream:
         first = stream.feed(ids[:3])
         rest = [stream.feed([token]) for token in ids[3:]]  # from the cache of keys and values
         found = torch.cat([p.captured[hook] for p in [first, *rest]])
         predicted = torch.stack([row for p in [first, *rest] for row in stream.logits(p.hidden)])
-    torch.testing.assert_close(found, cache[hook][0], atol=2e-5, rtol=1e-5)
+    expected = cache[hook][0].flatten(1)  # TransformerLens gives hook_z head by head
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=1e-5)
     torch.testing.assert_close(predicted, logits[0], atol=5e-5, rtol=1e-5)
 
 
@@ -236,7 +246,7 @@ def test_activations_that_are_no_numbers_name_their_place(model: Model, folder: 
     broken = load_model(model.spec, CPU, quiet)
     broken.network.transformer.h[1].mlp.c_proj.weight.data.fill_(math.inf)
     with (
-        Stream(broken, [hook_point(broken, "blocks.1.hook_resid_post")]) as stream,
+        Stream(broken, [hook_point(broken.network, "blocks.1.hook_resid_post")]) as stream,
         pytest.raises(EngineError, match=r"blocks\.1\.hook_resid_post"),
     ):
         stream.feed(broken.tokens("the"))

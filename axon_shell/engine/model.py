@@ -7,13 +7,11 @@ places in it and is the oracle of the tests.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import EngineError, PromptError, WeightsError
@@ -39,7 +37,7 @@ class Model:
     @property
     def width(self) -> int:
         """Entries of the residual stream (d_model)."""
-        return self.network.config.hidden_size
+        return self.network.config.get_text_config().hidden_size
 
     def tokens(self, prompt: str) -> list[int]:
         """The prompt's token ids, BOS first where the model has one.
@@ -134,56 +132,3 @@ def require_files(folder: Path, names: tuple[str, ...], what: str) -> None:
 def first_line(error: BaseException) -> str:
     """What an exception says, without its second page."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
-
-
-# -- hook points --------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class HookPoint:
-    """A place in the forward pass: what goes into a module, or what comes out of it."""
-
-    name: str
-    module: nn.Module
-    before: bool  # True: the module's first input; False: its (first) output
-
-    def attach(self, take: Callable[[torch.Tensor], None]) -> torch.utils.hooks.RemovableHandle:
-        """Have `take` called with the tensor at this place, (batch, positions, width), in every forward pass."""
-        if self.before:
-
-            def before(module: nn.Module, args: tuple, kwargs: dict) -> None:
-                take(args[0] if args else kwargs["hidden_states"])
-
-            return self.module.register_forward_pre_hook(before, with_kwargs=True)
-
-        def after(module: nn.Module, args: tuple, output: torch.Tensor | tuple) -> None:
-            take(output[0] if isinstance(output, tuple) else output)
-
-        return self.module.register_forward_hook(after)
-
-
-# TransformerLens name within a block -> (submodule of Hugging Face's block, before or after it).
-GPT2_HOOKS = {
-    "hook_resid_pre": ("", True),
-    "hook_resid_mid": ("ln_2", True),
-    "hook_resid_post": ("", False),
-    "hook_attn_out": ("attn", False),
-    "hook_mlp_out": ("mlp", False),
-}
-
-
-def hook_point(model: Model, name: str) -> HookPoint:
-    """The place that a TransformerLens hook name stands for.
-
-    Raises WeightsError when the model has no such place.
-    """
-    match = re.fullmatch(r"blocks\.(\d+)\.(\w+)", name)
-    blocks = model.network.transformer.h
-    if not match or int(match[1]) >= len(blocks) or match[2] not in GPT2_HOOKS:
-        raise WeightsError(
-            f"{model.spec.name} has no hook point {name}.",
-            f"It has blocks.0 to blocks.{len(blocks) - 1} with {', '.join(GPT2_HOOKS)}.",
-        )
-    submodule, before = GPT2_HOOKS[match[2]]
-    block = blocks[int(match[1])]
-    return HookPoint(name, block.get_submodule(submodule) if submodule else block, before)

@@ -12,7 +12,8 @@ from torch.nn.functional import embedding_bag
 
 from ..errors import WeightsError
 from ..records import ActiveFeature, Reading, SaeSpec
-from .model import HookPoint, Model, Report, first_line, hook_point, require_files
+from .hooks import HookPoint, hook_point
+from .model import Model, Report, first_line, require_files
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def load_sae(spec: SaeSpec, model: Model, report: Report) -> Sae:
         ) from error
     sae.eval().requires_grad_(False)
     metadata = sae.cfg.metadata
-    point = hook_point(model, spec.hook)
+    point = hook_point(model.network, spec.hook)
     if metadata.hook_name not in (None, spec.hook):
         raise WeightsError(
             f"SAE {spec.id} was trained at {metadata.hook_name}, not at {spec.hook}.",

@@ -11,7 +11,8 @@ import torch
 from transformers import DynamicCache
 
 from ..errors import EngineError
-from .model import HookPoint, Model
+from .hooks import HookPoint
+from .model import Model
 
 # Logits of a whole prompt would take 200 kB a position with GPT-2's vocabulary: unembed this many at a time.
 UNEMBED_POSITIONS = 64

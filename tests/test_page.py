@@ -1,0 +1,373 @@
+"""The page as a user uses it: the real program, the real model, real Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import REPOSITORY, Shell, running_shell
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+PROMPT = "The capital of France is"
+LOADED = 60_000  # ms: importing PyTorch and SAELens on a busy machine
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str, chromium_flags: list[str]) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=chromium_flags)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """A page with everything that it should not do: complain, break, or ask another host."""
+
+    def __init__(self, page: Page, home: str) -> None:
+        self.page = page
+        self.faults: list[str] = []
+
+        def console(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning") and "GPU stall" not in message.text:
+                self.faults.append(f"console {message.type}: {message.text}")
+
+        def request(request: Request) -> None:
+            if not request.url.startswith((home, "data:", "blob:")):
+                self.faults.append(f"request: {request.url}")
+
+        page.on("console", console)
+        page.on("pageerror", lambda error: self.faults.append(f"uncaught: {error}"))
+        page.on("request", request)
+
+
+@contextmanager
+def opened(browser: Browser, shell: Shell, faults: bool = False, **options: Any) -> Iterator[Page]:
+    """The shell's page in a fresh browser profile; afterwards it must not have complained, unless `faults`."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce", **options)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    expect.set_options(timeout=15_000)
+    watched = Watched(page, shell.url)
+    page.goto(f"{shell.url}?test=1#t={shell.token}")
+    expect(page.locator("body[data-ready='1']")).to_be_attached()
+    yield page
+    context.close()
+    assert faults or watched.faults == []
+
+
+def eventually(check: Callable[[], Any], seconds: float = 15) -> Any:
+    """The first true answer of a check. (The page's policy forbids Playwright's own way of waiting.)"""
+    began = time.monotonic()
+    while not (answer := check()):
+        assert time.monotonic() - began < seconds, "did not happen in time"
+        time.sleep(0.05)
+    return answer
+
+
+def run(page: Page, prompt: str, max_tokens: int = 8, temperature: float = 0) -> None:
+    """Type a prompt, set the sampling, press Run and wait for the end."""
+    page.fill("#prompt", prompt)
+    sampling(page, max_tokens=max_tokens, temperature=temperature)
+    page.click("#run")
+    expect(page.locator("#stop")).to_be_visible(timeout=LOADED)
+    expect(page.locator("#run")).to_be_visible(timeout=LOADED)
+
+
+def sampling(page: Page, **values: float) -> None:
+    page.click("#settings")
+    for name, value in values.items():
+        page.locator(f"#settings-popover [name={name}]").fill(str(value))
+    page.keyboard.press("Escape")
+
+
+def tokens(page: Page) -> list[str]:
+    return page.locator("#tokens [data-position]").all_inner_texts()
+
+
+# -- the main job -------------------------------------------------------------
+
+
+def test_a_first_session(browser: Browser, shell_server: Shell):
+    with opened(browser, shell_server) as page:
+        expect(page.locator("#empty")).to_be_visible()
+        run(page, PROMPT)
+        shown = page.locator("#tokens [data-position]")
+        expect(shown.filter(has_text="Paris").first).to_be_visible()
+        prompt_tokens = page.locator("#tokens .prompt[data-position]").count()
+        assert 5 <= prompt_tokens < shown.count()
+
+        # The token before " Paris" is what the features behind it belong to.
+        before = page.locator("#tokens [data-position]", has_text="is").first
+        before.click()
+        expect(page.locator("#at")).to_contain_text("Paris")
+        assert before.get_attribute("aria-selected") == "true"
+        top = page.locator("#active [data-feature]")
+        assert top.count() >= 5
+        labels = " ".join(top.all_inner_texts()[:5])
+        assert any(word in labels for word in ("capital", "country", "France")), labels
+
+        # A dot in the graph, found where the graph says it is, opens its feature.
+        page.evaluate("() => window.__app.graph.settle()")
+        spot = eventually(lambda: visible_node(page))
+        page.mouse.click(spot["x"], spot["y"])
+        expect(page.locator("#feature")).to_have_attribute("data-feature", str(spot["feature"]))
+        expect(page.locator("#feature")).to_contain_text(str(spot["feature"]))
+        assert page.evaluate("() => window.__app.graph.stats().calls") <= 4
+
+
+def visible_node(page: Page) -> dict[str, Any] | None:
+    """A node whose place on screen is free of others and of what lies over the graph."""
+    return page.evaluate(
+        """() => {
+            const nodes = window.__app.graph.nodes();
+            const box = document.querySelector('#graph').getBoundingClientRect();
+            return nodes.find(n => document.elementFromPoint(n.x, n.y)?.closest('#graph')
+                && n.x > box.left + 40 && n.x < box.right - 40 && n.y > box.top + 40 && n.y < box.bottom - 40
+                && nodes.every(o => o === n || Math.hypot(o.x - n.x, o.y - n.y) > 24)) ?? null;
+        }"""
+    )
+
+
+def test_the_page_shows_the_numbers_of_the_session(browser: Browser, shell_server: Shell):
+    with opened(browser, shell_server) as page:
+        run(page, "In Japan people speak", 4)
+        stored = page.evaluate(
+            """async () => {
+                const call = async (method, params) => {
+                    const token = sessionStorage.getItem('axon-token') ?? Object.values(sessionStorage)[0];
+                    const answer = await fetch('/api/call', {method: 'POST', body: JSON.stringify({method, params}),
+                        headers: {'Content-Type': 'application/json', 'X-Axon-Token': token}});
+                    return (await answer.json()).value;
+                };
+                const {sessions} = await call('sessions', {limit: 1});
+                return (await call('messages', {session: sessions[0].uid, after: -1, max: 200})).messages;
+            }"""
+        )
+        steps = [message for message in stored if message["kind"] == "step"]
+        assert len(steps) == page.locator("#tokens [data-position]").count()
+        step = steps[-2]
+        page.locator(f"#tokens [data-position='{step['position']}']").click()
+        (reading,) = step["saes"].values()
+        rows = page.locator("#active [data-feature]")
+        expect(rows).to_have_count(len(reading["features"]))
+        assert [int(row.get_attribute("data-feature")) for row in rows.all()] == [
+            f["feature"] for f in reading["features"]
+        ]
+        for row, active in list(zip(rows.all(), reading["features"], strict=True))[:5]:
+            assert (active["label"] or str(active["feature"])) in row.inner_text()
+        measures = page.locator("#measures").inner_text()
+        assert str(reading["l0"]) in measures and f"{100 * reading['unexplained']:.1f}" in measures
+
+
+def test_after_a_reload_the_session_is_there(browser: Browser, shell_server: Shell):
+    with opened(browser, shell_server) as page:
+        run(page, "The capital of Italy is", 3)
+        before = tokens(page)
+        page.reload()
+        expect(page.locator("body[data-ready='1']")).to_be_attached()
+        eventually(lambda: tokens(page) == before)
+        assert any("Rome" in token for token in before)
+        assert page.url.endswith("?test=1"), "the token must not stay in the address"
+
+
+def test_keys_move_the_cursor_and_the_picture_follows(browser: Browser, shell_server: Shell):
+    with opened(browser, shell_server) as page:
+        run(page, "The river of Egypt is", 4)
+        selected = page.locator("#tokens [aria-selected='true']")
+        selected.focus()
+        last = int(selected.get_attribute("data-position"))
+        page.keyboard.press("ArrowLeft")
+        expect(selected).to_have_attribute("data-position", str(last - 1))
+        page.keyboard.press("Home")
+        first = int(selected.get_attribute("data-position"))
+        assert first <= 1
+        few = eventually(lambda: page.evaluate("() => window.__app.graph.nodes().length"))
+        page.keyboard.press("End")
+        expect(selected).to_have_attribute("data-position", str(last))
+        eventually(lambda: page.evaluate("() => window.__app.graph.nodes().length") > few)
+        page.locator("#edges-by").select_option("count")
+        expect(page.locator("#edges-meaning")).to_contain_text("count")
+
+
+def test_stop_ends_within_a_token(browser: Browser, shell_server: Shell):
+    with opened(browser, shell_server) as page:
+        page.fill("#prompt", "Once upon a time")
+        sampling(page, max_tokens=480, temperature=1.4)
+        page.click("#run")
+        eventually(lambda: len(tokens(page)) > 8, 60)
+        page.click("#stop")
+        expect(page.locator("#run")).to_be_visible()
+        assert len(tokens(page)) < 480
+        expect(page.locator("#outcome")).to_contain_text("stopped")
+
+
+# -- a past session, without the model ------------------------------------------
+
+
+def test_a_past_session_opens_with_the_model_gone(browser: Browser, tmp_path: Path):
+    root = checkout_without_weights(tmp_path)
+    with running_shell(tmp_path / "home") as shell, opened(browser, shell) as page:
+        run(page, PROMPT, 3)
+        before = tokens(page)
+    with running_shell(tmp_path / "home", root=root) as shell, opened(browser, shell) as page:
+        eventually(lambda: tokens(page) == before)
+        expect(page.locator("#sessions [data-session]")).to_have_count(1)
+        page.locator("#sessions [data-session]").first.click()
+        page.locator("#tokens [data-position]").nth(3).click()
+        expect(page.locator("#active [data-feature]").first).to_be_visible()
+        # A new run says what is missing and what to do, and keeps the prompt.
+        page.fill("#prompt", "The capital of Spain is")
+        page.click("#run")
+        expect(page.locator("#failure")).to_contain_text("missing", timeout=LOADED)
+        expect(page.locator("#failure")).to_contain_text("Put the file back")
+        expect(page.locator("#prompt")).to_have_value("The capital of Spain is")
+        assert tokens(page) == before
+
+
+def checkout_without_weights(tmp_path: Path) -> Path:
+    """A copy of the program whose model file is gone."""
+    root = tmp_path / "checkout"
+    ignore = shutil.ignore_patterns("__pycache__", "model.safetensors")
+    for name in ("axon_shell", "plugins", "ui"):
+        shutil.copytree(REPOSITORY / name, root / name, ignore=ignore)
+    return root
+
+
+# -- what goes wrong ------------------------------------------------------------
+
+
+def test_mistakes_are_told_in_place_and_the_prompt_stays(browser: Browser, shell_server: Shell):
+    with opened(browser, shell_server) as page:
+        failure = page.locator("#failure")
+        page.fill("#prompt", "   ")
+        page.click("#run")
+        expect(failure).to_contain_text("The prompt is empty.")
+        page.fill("#prompt", "word " * 600)
+        page.click("#run")
+        expect(failure).to_contain_text("at most 512", timeout=LOADED)
+        expect(page.locator("#prompt")).to_have_value("word " * 600)
+        run(page, PROMPT, 2)
+        expect(failure).to_be_hidden()
+
+
+def test_a_bad_temperature_is_refused(browser: Browser, shell_server: Shell):
+    with opened(browser, shell_server) as page:
+        answer = page.evaluate(
+            """async () => { try {
+                await window.__app.actions.run('x', {temperature: 99}); return null;
+            } catch (error) { return String(error.message ?? error); } }"""
+        )
+        shown = page.locator("#failure").inner_text()
+        assert "temperature is 99" in f"{answer} {shown}"
+
+
+def test_a_second_run_while_one_is_going_is_refused(browser: Browser, shell_server: Shell):
+    with opened(browser, shell_server) as first, opened(browser, shell_server) as second:
+        second.fill("#prompt", PROMPT)
+        first.fill("#prompt", "Once upon a time")
+        sampling(first, max_tokens=480, temperature=1.6)
+        first.click("#run")
+        eventually(lambda: len(tokens(first)) > 5, 60)
+        refusal = second.evaluate(
+            """async () => {
+                const token = Object.values(sessionStorage)[0];
+                const answer = await fetch('/api/call', {method: 'POST', headers: {'Content-Type': 'application/json',
+                    'X-Axon-Token': token}, body: JSON.stringify({method: 'run', params: {prompt: 'x',
+                    model: 'tiny-world', saes: [], settings: {}}})});
+                return answer.json();
+            }"""
+        )
+        # Tiny World is fast: the first run may have ended by itself before the second was asked for.
+        assert refusal["ok"] or refusal["error"]["kind"] == "busy"
+        first.click("#stop") if first.locator("#stop").is_visible() else None
+        expect(first.locator("#run")).to_be_visible(timeout=LOADED)
+
+
+def test_a_lost_program_is_told_and_found_again(browser: Browser, tmp_path: Path):
+    with running_shell(tmp_path) as shell, opened(browser, shell, faults=True) as page:
+        shell.process.kill()
+        shell.process.wait()
+        expect(page.locator("#disconnected")).to_be_visible(timeout=30_000)
+
+
+def test_an_unwritable_data_folder_is_told_and_sessions_still_run(browser: Browser, tmp_path: Path):
+    (tmp_path / "logs").mkdir()
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    with running_shell(tmp_path / "logs", AXON_HOME=str(blocked)) as shell, opened(browser, shell) as page:
+        expect(page.locator("#problems")).to_contain_text(str(blocked))
+        run(page, PROMPT, 2)
+        assert any("Paris" in token for token in tokens(page))
+
+
+# -- hostile text -----------------------------------------------------------------
+
+
+def test_a_hostile_prompt_is_shown_as_text(browser: Browser, shell_server: Shell):
+    hostile = (
+        "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script> \u202e {{7*7}} \x00"
+    )
+    with opened(browser, shell_server) as page:
+        run(page, hostile.replace("\x00", ""), 2)
+        assert page.title() != "pwned"
+        assert (
+            page.locator("#tokens img, #tokens script, #sessions img, #sessions script, #graph-labels img").count() == 0
+        )
+        expect(page.locator("#sessions [data-session]").first).to_contain_text("<img src=x")
+
+
+# -- looks ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("size", [(960, 600), (1280, 800), (1920, 1080)])
+def test_nothing_is_cut_off(browser: Browser, shell_server: Shell, size: tuple[int, int], scheme: str, tmp_path: Path):
+    with opened(browser, shell_server, color_scheme=scheme) as page:
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        if not tokens(page):
+            run(page, PROMPT, 20)
+        page.evaluate("() => window.__app.graph.settle()")
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+        assert page.evaluate("() => document.documentElement.scrollHeight <= innerHeight")
+        for name in ("prompt", "run", "graph", "tokens", "active", "sessions", "status"):
+            box = page.locator(f"#{name}").bounding_box()
+            assert box and box["x"] >= 0 and box["x"] + box["width"] <= size[0] + 0.5, name
+            assert box["y"] >= 0 and box["y"] + box["height"] <= size[1] + 0.5, name
+        picture = page.screenshot()
+        assert len(picture) > 20_000
+        if folder := os.environ.get("AXON_SCREENSHOTS"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            (Path(folder) / f"{size[0]}x{size[1]}-{scheme}.png").write_bytes(picture)
+
+
+def test_no_webgl_falls_back_to_two_dimensions(chromium: str, chromium_flags: list[str], shell_server: Shell):
+    flags = [flag for flag in chromium_flags if "swiftshader" not in flag and "gpu-blocklist" not in flag]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*flags, "--disable-3d-apis"])
+        with opened(browser, shell_server, faults=True) as page:
+            expect(page.locator("#graph")).to_have_attribute("data-mode", "2d")
+            run(page, PROMPT, 3)
+            eventually(lambda: page.evaluate("() => window.__app.graph.nodes().length"))
+        browser.close()
+
+
+def test_the_page_is_up_before_torch(tmp_path: Path, browser: Browser):
+    with running_shell(tmp_path) as shell, opened(browser, shell) as page:
+        run(page, PROMPT, 2)
+    began = time.monotonic()
+    with running_shell(tmp_path) as shell:
+        up = time.monotonic() - began
+        maps = Path(f"/proc/{shell.process.pid}/maps")
+        if maps.exists():
+            assert "libtorch" not in maps.read_text()
+        with opened(browser, shell) as page:
+            eventually(lambda: len(tokens(page)) > 3)
+            painted = page.evaluate("() => performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    print(json.dumps({"address_printed_s": round(up, 2), "first_contentful_paint_ms": round(painted)}))
