@@ -49,7 +49,7 @@ def open_shell(config: Config, *, browser: bool, no_open: bool, port: int | None
             toolkit = wanted.result()
             problem = toolkit.problem or show_window(bridge, toolkit.name, port or 0)
             if problem:
-                print(f"No window, because {problem}: a browser can show the page instead.", file=sys.stderr)
+                print(f"No window, because {problem} (see `axon-shell doctor`): use a browser.", file=sys.stderr)
         if problem or not wanted:
             show_in_browser(bridge, port or 0, open_it=not no_open and has_display())
     finally:
@@ -76,8 +76,8 @@ def show_in_browser(bridge: Bridge, port: int, open_it: bool) -> None:
     ended = threading.Event()
     with on_signals(ended.set):
         print(f"AXON Shell: {address}", flush=True)
-        if open_it:
-            webbrowser.open(address)
+        if open_it:  # aside, as some browsers keep us waiting until they are closed
+            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
         while not ended.wait(1):  # in slices, or Windows would not heed Ctrl-C
             pass
     server.stop()

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 LINUX = sys.platform.startswith("linux")
 
 # Without a usable display Qt aborts its process instead of raising an exception, so each toolkit is tried in a process
-# of its own. Exit code 3: not installed, or a library that it needs is missing.
+# of its own. Exit code 3: it is not installed.
 TRIALS = {
     "qt": """
+import importlib.util
+if not (importlib.util.find_spec("qtpy") and importlib.util.find_spec("webview")):
+    raise SystemExit(3)
 try:
     from qtpy.QtWebEngineWidgets import QWebEngineView
     from qtpy.QtWidgets import QApplication
 except Exception as error:
-    raise SystemExit(3)
+    raise SystemExit(str(error) if ".so" in str(error) else 3)
 QApplication([])
 """,
     "gtk": """
@@ -29,11 +32,13 @@ try:
     except ValueError:
         gi.require_version("WebKit2", "4.0")
     from gi.repository import Gtk, WebKit2
-except Exception as error:
+except Exception:
     raise SystemExit(3)
-raise SystemExit(0 if Gtk.init_check()[0] else 1)
+raise SystemExit(0 if Gtk.init_check()[0] else "no display")
 """,
 }
+# Those that desktops lack most often; Qt's own message names libxcb-cursor0 whichever is missing.
+LIBRARIES = "libegl1 libnss3 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxkbcommon-x11-0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +56,17 @@ def find_toolkit() -> Toolkit:
         return Toolkit()
     if not has_display():
         return Toolkit(problem="there is no display", hint="Log in to a desktop, or use the page in a browser.")
-    outcome = {}
+    outcomes = {}
     for name in TRIALS:  # Qt first: it is what the `qt` extra installs and what the tests cover
-        outcome[name] = run_trial(name)
-        if outcome[name] == 0:
+        code, said = outcomes[name] = run_trial(name)
+        if code == 0:
             return Toolkit(name)
-    if outcome["qt"] == 3:
-        problem = "no web view toolkit is installed"
-        hint = f"{sys.executable} -m pip install 'axon-shell[qt]', and the libraries that Qt needs: see the README."
-        return Toolkit(problem=problem, hint=hint)
-    hint = "Check DISPLAY; the libraries that Qt needs are listed in the README."
-    return Toolkit(problem="Qt cannot use the display", hint=hint)
+    code, said = outcomes["qt"]
+    if code == 3:
+        hint = f"Install one: {sys.executable} -m pip install 'pywebview[pyside6]'"
+        return Toolkit(problem="no web view toolkit is installed", hint=hint)
+    problem = f"Qt misses a library ({said})" if ".so" in said else "Qt cannot use the display"
+    return Toolkit(problem=problem, hint=f"Check DISPLAY and Qt's libraries: sudo apt-get install {LIBRARIES}")
 
 
 def has_display() -> bool:
@@ -69,10 +74,17 @@ def has_display() -> bool:
     return not LINUX or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def run_trial(name: str) -> int:
-    """Open a toolkit's application object in a process of its own: 0 when that works."""
+def run_trial(name: str) -> tuple[int, str]:
+    """Open a toolkit's application object in a process of its own: its exit code and its last words."""
     try:
-        command = [sys.executable, "-c", TRIALS[name]]
-        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=30).returncode
-    except (OSError, subprocess.TimeoutExpired):
-        return 1
+        result = subprocess.run(
+            [sys.executable, "-c", TRIALS[name]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=30,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 1, str(error)
+    return result.returncode, (result.stderr.strip().splitlines() or [""])[-1]
