@@ -124,7 +124,7 @@ def test_other_systems_need_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_browser_is_opened_only_when_wanted(home: Path) -> None:
     seen, browser = home / "opened", home / "browser.py"
-    browser.write_text(f"import sys, time; open({str(seen)!r}, 'w').write(sys.argv[1]); time.sleep(60)")
+    browser.write_text(f"import sys, time; open({str(seen)!r}, 'w').write(sys.argv[1]); time.sleep(8)")
     for options, expected in ((["--browser"], True), (["--browser", "--no-open"], False), (["--no-open"], False)):
         seen.unlink(missing_ok=True)
         with opened(*options, BROWSER=f"{sys.executable} {browser} %s", DISPLAY=":4242") as process:
@@ -134,7 +134,7 @@ def test_a_browser_is_opened_only_when_wanted(home: Path) -> None:
             while not (seen.exists() and seen.read_text()) and time.monotonic() < end:
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
-            process.wait(20)  # although that browser is still open
+            process.wait(6)  # although that browser is still open
         assert process.returncode == 0
         assert seen.exists() is expected
         if expected:
