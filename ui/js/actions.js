@@ -98,14 +98,15 @@ export function createActions(state, bridge) {
    * @param {Record<string, number>} settings
    */
   async function run(prompt, settings) {
-    if (state.running) return;
     state.fail(null);
     state.running = true;
     state.emit('running');
     try {
       await call('run', { prompt, model: state.model, saes: state.saes, settings });
     } catch (error) {
-      refused(asRecord(error));
+      const record = asRecord(error);
+      if (record.kind === 'busy') state.fail(record); // the run that is going on ends by itself
+      else refused(record);
     }
   }
 

@@ -50,6 +50,7 @@ featurePanel(state, actions);
 tokensPanel(state);
 transportPanel(state);
 statusPanel(state);
+state.emit('choice', 'cursor', 'theme'); // what can be drawn before the program has answered
 startKeys(state, actions, { prompt, graph, help: helpDialog() });
 
 if (new URLSearchParams(location.search).has('test')) Object.assign(window, { __app: { state, actions, graph } });

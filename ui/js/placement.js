@@ -11,6 +11,7 @@
  * @property {number} height
  *
  * @typedef {{id: number, left: number, top: number, side: Side}} Placed
+ * @typedef {{width: number, height: number, top?: number, bottom?: number}} View   top, bottom: kept free
  * @typedef {"right" | "left" | "above" | "below"} Side
  */
 
@@ -21,7 +22,7 @@ const SIDES = ['right', 'left', 'above', 'below'];
 /**
  * Places labels in the order given, most important first; one that fits nowhere is left out.
  * @param {Wish[]} wishes
- * @param {{width: number, height: number}} view
+ * @param {View} view
  * @param {Map<number, Side>} [before]   the sides taken last time, tried first so that labels do not jump
  * @returns {Placed[]}
  */
@@ -36,7 +37,8 @@ export function place(wishes, view, before = new Map()) {
     for (const side of sides) {
       const { left, top } = corner(wish, side);
       const box = { left, top, right: left + wish.width, bottom: top + wish.height };
-      const inside = left >= 2 && top >= 2 && box.right <= view.width - 2 && box.bottom <= view.height - 2;
+      const inside = left >= 2 && box.right <= view.width - 2
+        && top >= 2 + (view.top ?? 0) && box.bottom <= view.height - 2 - (view.bottom ?? 0);
       if (inside && !taken.some((other) => overlap(box, other))) {
         taken.push(box);
         placed.push({ id: wish.id, left, top, side });

@@ -9,7 +9,7 @@ import {
 
 const NODES = 2048;
 const EDGES = 8192;
-const QUAD = 3; // a dot's square is this many times as wide as its core, to leave room for glow and ring
+const QUAD = 4; // a dot's square is this many times as wide as its core, to leave room for glow and ring
 
 const DOT_VERTEX = `
   attribute vec3 tint; attribute vec4 look; // look: radius, alpha, glow, ring
@@ -32,7 +32,7 @@ const DOT_FRAGMENT = `
     float d = length(p), soft = 3.0 / vPixels;
     float core = 1.0 - smoothstep(1.0 - soft, 1.0 + soft * 0.3, d);
     float light = 1.0 + 0.30 * vLook.z * (1.0 - smoothstep(0.0, 0.9, length(p + vec2(0.28, 0.32))));
-    float around = halo * vLook.z * pow(max(0.0, 1.0 - d / ${QUAD.toFixed(1)}), 2.2);
+    float around = halo * vLook.z * pow(max(0.0, 1.0 - d / ${QUAD.toFixed(1)}), 3.0);
     float ring = step(0.01, vLook.w) * (1.0 - smoothstep(0.10, 0.10 + soft, abs(d - 1.55))) * (0.4 + 0.6 * vLook.w);
     float alpha = max(max(core, around) * vLook.y, ring);
     if (alpha < 0.004) discard;
@@ -63,7 +63,7 @@ export class Drawing3D {
     this.haze = { value: [200, 600] };
     this.scale = { value: 500 };
     this.mark = { value: [1, 1, 1] };
-    this.halo = { value: 0.5 };
+    this.halo = { value: 0.7 };
 
     this.dotAttributes = { position: buffer(NODES, 3), tint: buffer(NODES, 3), look: buffer(NODES, 4) };
     this.lineAttributes = { position: buffer(2 * EDGES, 3), tint: buffer(2 * EDGES, 4) };
@@ -86,7 +86,8 @@ export class Drawing3D {
   }
 
   /**
-   * Copies nodes, farthest first, and edges into the buffers.
+   * Copies nodes and edges into the buffers. Nodes are drawn in order: what fires at the cursor in front of the rest,
+   * and among equals the nearer in front of the farther.
    * @param {Item[]} items
    * @param {Tie[]} ties
    * @param {any} camera
@@ -94,7 +95,9 @@ export class Drawing3D {
   write(items, ties, camera) {
     const m = camera.matrixWorldInverse.elements;
     const depth = (/** @type {Item} */ item) => m[2] * item.x + m[6] * item.y + m[10] * item.z;
-    const drawn = items.filter((item) => !item.hidden).sort((a, b) => depth(a) - depth(b)).slice(-NODES);
+    const front = (/** @type {Item} */ item) => (item.ring ? 2 : item.now > 0 ? 1 : 0);
+    const drawn = items.filter((item) => !item.hidden)
+      .sort((a, b) => front(a) - front(b) || depth(a) - depth(b)).slice(-NODES);
     const { position, tint, look } = this.dotAttributes;
     drawn.forEach(({ x, y, z, rgb, radius, alpha, glow, ring }, i) => {
       position.array.set([x, y, z], 3 * i);

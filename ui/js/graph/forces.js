@@ -3,8 +3,10 @@
 
 /** @import { Item } from './data.js' */
 
-/** While streaming; a layout from scratch may be hot. The library reheats to 1 at every new node. */
-const STREAMING = 0.18;
+// Caps on the simulation's heat. The library reheats to 1 at every new node, which would make the graph jump.
+const STREAMING = 0.2;
+const UNFOLDING = 0.7; // once the last token has arrived
+const SETTLING = 1;
 
 /** @typedef {{cap: number}} Heat */
 
@@ -49,7 +51,7 @@ function cooled(force, heat) {
   return capped;
 }
 
-const SETTLING = 140; // ticks of a layout from scratch, done at once
+const AT_ONCE = 140; // ticks of a layout from scratch
 const AHEAD = 3; // ticks at each change while streaming, so that slow frames do not leave the layout behind
 
 /**
@@ -61,7 +63,17 @@ const AHEAD = 3; // ticks at each change while streaming, so that slow frames do
  * @param {{settle: boolean, held: boolean}} how   settle: lay out from scratch, at once; held: nobody moves
  */
 export function feed(graph, heat, nodes, links, { settle, held }) {
-  heat.cap = settle ? 1 : STREAMING;
-  graph.warmupTicks(settle ? SETTLING : held ? 0 : AHEAD).cooldownTicks(settle || held ? 0 : Infinity);
+  heat.cap = settle ? SETTLING : STREAMING;
+  graph.warmupTicks(settle ? AT_ONCE : held ? 0 : AHEAD).cooldownTicks(settle || held ? 0 : Infinity);
   graph.graphData({ nodes, links });
+}
+
+/**
+ * Lets the layout take the room it needs, now that nothing new arrives.
+ * @param {any} graph
+ * @param {Heat} heat
+ */
+export function unfold(graph, heat) {
+  heat.cap = UNFOLDING;
+  graph.cooldownTicks(Infinity).d3ReheatSimulation();
 }

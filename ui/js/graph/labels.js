@@ -5,12 +5,12 @@ import { el, setText } from '../dom.js';
 import { place } from '../placement.js';
 
 /** @import { Item } from './data.js' */
-/** @import { Side } from '../placement.js' */
+/** @import { Side, View } from '../placement.js' */
 
 const LONGEST = 34; // characters
 
 export class Labels {
-  view = { width: 0, height: 0 };
+  /** @type {View} */ view = { width: 0, height: 0 };
   /** @type {Item[]} most important first */ #items = [];
   /** @type {Map<number, HTMLElement>} by feature */ #elements = new Map();
   /** @type {Map<number, {width: number, height: number}>} */ #sizes = new Map();

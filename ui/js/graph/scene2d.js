@@ -3,7 +3,7 @@
 
 import { ForceGraph2D } from '../../vendor/graph3d.js';
 import { css } from '../color.js';
-import { feed, setForces } from './forces.js';
+import { feed, setForces, unfold } from './forces.js';
 
 /** @import { Theme } from '../color.js' */
 /** @import { Item, Tie } from './data.js' */
@@ -88,10 +88,13 @@ export class Scene2D {
     if (how.settle) setTimeout(() => this.#framed && this.#frame(0), 30);
   }
 
-  /** @param {boolean} held */
-  hold(held) {
-    this.graph.cooldownTicks(held ? 0 : Infinity);
-    if (!held) this.graph.d3ReheatSimulation();
+  /** Nobody moves any more. */
+  hold() {
+    this.graph.cooldownTicks(0);
+  }
+
+  unfold() {
+    unfold(this.graph, this.heat);
   }
 
   /** @param {Theme} theme */

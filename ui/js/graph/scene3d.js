@@ -4,7 +4,7 @@
 
 import { ForceGraph3D, Object3D, Sphere, Vector3 } from '../../vendor/graph3d.js';
 import { Drawing3D } from './drawing3d.js';
-import { feed, setForces } from './forces.js';
+import { feed, setForces, unfold } from './forces.js';
 
 /** @import { Theme } from '../color.js' */
 /** @import { Item, Tie } from './data.js' */
@@ -143,10 +143,14 @@ export class Scene3D {
     this.wake();
   }
 
-  /** @param {boolean} held */
-  hold(held) {
-    this.graph.cooldownTicks(held ? 0 : Infinity);
-    if (!held) this.graph.d3ReheatSimulation();
+  /** Nobody moves any more. */
+  hold() {
+    this.graph.cooldownTicks(0);
+    this.wake();
+  }
+
+  unfold() {
+    unfold(this.graph, this.heat);
     this.wake();
   }
 
@@ -154,7 +158,7 @@ export class Scene3D {
   repaint(theme) {
     const light = theme === 'light';
     this.drawing.mark.value = light ? [0.1, 0.13, 0.16] : [1, 1, 1];
-    this.drawing.halo.value = light ? 0.32 : 0.5;
+    this.drawing.halo.value = light ? 0.4 : 0.75;
     this.wake();
   }
 

@@ -70,7 +70,7 @@ export function activePanel(state) {
     if (step.is_bos) return at.replaceChildren(el('span', { className: 'muted' }, 'At the start of the text. No features are listed here: this position is the same for every prompt.'));
     at.replaceChildren(
       'at ', el('q', {}, quoted(step.piece).slice(1, -1)),
-      ...(step.next ? [' → next ', el('q', {}, quoted(step.next.text).slice(1, -1))] : [el('span', { className: 'muted' }, ' → last token')]));
+      ...(step.next ? [' → next ', el('q', {}, quoted(step.next.text).slice(1, -1))] : [el('span', { className: 'muted' }, state.session?.end ? ' → last token' : ' → next …')]));
   }
 
   /** @param {Step | undefined} step */

@@ -97,7 +97,7 @@ export function graphPanel(state, runExample) {
   function resize() {
     const { clientWidth: width, clientHeight: height } = place;
     if (!width || !height) return;
-    labels.view = { width, height };
+    labels.view = { width, height, top: 44, bottom: 62 }; // the toolbar above, the legend below
     scene?.resize(width, height);
   }
 
@@ -153,7 +153,7 @@ export function graphPanel(state, runExample) {
       const pointed = hover !== null && (source.feature === hover || target.feature === hover);
       tie.hidden = source.hidden || target.hidden;
       tie.rgb = touched || pointed ? lit : line;
-      tie.alpha = touched ? 0.85 : pointed ? 0.6 : (0.1 + 0.28 * tie.weight + 0.35 * both) * (near ? 0.25 : 1);
+      tie.alpha = touched ? 0.85 : pointed ? 0.6 : (0.12 + 0.26 * tie.weight + 0.45 * both) * (near ? 0.3 : 1);
     }
     chooseLabels(selected);
     scene?.repaint(mode);
@@ -207,7 +207,8 @@ export function graphPanel(state, runExample) {
   $('freeze').addEventListener('click', () => {
     held = !held;
     $('freeze').setAttribute('aria-pressed', String(held));
-    scene?.hold(held);
+    if (held) scene?.hold();
+    else scene?.unfold();
   });
   /** @type {HTMLSelectElement} */
   const edgesBy = $('edges-by');
@@ -215,6 +216,9 @@ export function graphPanel(state, runExample) {
   edgesBy.addEventListener('change', () => state.connectBy(edgesBy.value === 'count' ? 'count' : 'lift'));
 
   state.on(['graph', 'session'], relayout);
+  state.on('running', () => {
+    if (!state.running && state.following && !held && data.items.length) scene?.unfold();
+  });
   state.on(['steps', 'cursor', 'hover', 'theme'], recolor);
   state.on('feature', () => {
     recolor();

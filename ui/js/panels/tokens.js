@@ -24,7 +24,10 @@ export function tokensPanel(state) {
   let tokens = [];
   /** @type {Session | null} */
   let drawn = null;
-  let colored = ''; // what the tokens are colored by now, and how many are
+  let colored = ''; // what the tokens are colored by now, and how many there were
+  /** @type {number[]} the share that each token was painted with */
+  let painted = [];
+  let shadedTo = 0; // tokens from here on are marked as later than the cursor
   /** @type {HTMLElement | null} */
   let current = null;
 
@@ -46,6 +49,8 @@ export function tokensPanel(state) {
       tokens = [];
       current = null;
       colored = '';
+      painted = [];
+      shadedTo = state.t + 1;
       strip.replaceChildren();
     }
     const steps = state.session?.steps ?? [];
@@ -66,7 +71,7 @@ export function tokensPanel(state) {
     const kind = step.is_bos ? 'bos' : step.is_prompt ? 'prompt' : 'written';
     const text = step.is_bos ? 'start' : visible(step.piece);
     return el('span', {
-      role: 'option', className: `token ${kind}${step.piece.includes('\n') ? ' breaks' : ''}`, 'data-position': step.position,
+      role: 'option', className: `token ${kind}${step.piece.includes('\n') ? ' breaks' : ''}${step.position > state.t ? ' later' : ''}`, 'data-position': step.position,
       tabIndex: -1, 'aria-selected': 'false', 'aria-label': spoken(step), title: spoken(step),
     }, text);
   }
@@ -79,18 +84,19 @@ export function tokensPanel(state) {
   }
 
   function color() {
-    const { session, colorBy, feature } = state;
-    const by = colorBy === 'feature' && feature ? `feature ${feature.sae} ${feature.feature}` : colorBy;
-    const wanted = `${by} ${state.sae} ${theme()}`;
-    const from = colored === wanted && by !== `feature ${feature?.sae} ${feature?.feature}` ? coloredTo : 0;
-    if (colored === wanted && coloredTo === tokens.length) return;
-    const shares = sharesOf(session?.steps ?? []);
-    for (let i = from; i < tokens.length; i++) paint(tokens[i], shares[i]);
+    const steps = state.session?.steps ?? [];
+    const feature = state.colorBy === 'feature' ? `${state.feature?.sae} ${state.feature?.feature}` : '';
+    const wanted = `${state.colorBy} ${feature} ${state.sae} ${theme()} ${steps.length}`;
+    if (wanted === colored) return;
+    const repaint = !colored.startsWith(wanted.slice(0, wanted.lastIndexOf(' ') + 1)); // not just more tokens
     colored = wanted;
-    coloredTo = tokens.length;
+    sharesOf(steps).forEach((share, i) => {
+      if (!tokens[i] || (painted[i] === share && !repaint)) return;
+      painted[i] = share;
+      paint(tokens[i], share);
+    });
     setText($('coloring'), coloring());
   }
-  let coloredTo = 0;
 
   /** How strongly each token is colored, 0..1. @param {Step[]} steps @returns {number[]} */
   function sharesOf(steps) {
@@ -117,7 +123,6 @@ export function tokensPanel(state) {
 
   function moveCursor() {
     const token = tokens[state.t] ?? null;
-    strip.style.setProperty('--t', String(state.t));
     if (token === current) return;
     const focused = current !== null && document.activeElement === current;
     const [low, high] = [Math.min(shadedTo, state.t + 1), Math.max(shadedTo, state.t + 1)];
@@ -130,12 +135,10 @@ export function tokensPanel(state) {
     current = token;
     if (!token) return;
     token.setAttribute('aria-selected', 'true');
-    token.classList.remove('later');
     token.tabIndex = 0;
     if (focused) token.focus({ preventScroll: true });
     reveal(token);
   }
-  let shadedTo = 0;
 
   /** Scrolls only the strip, and only when the token is out of sight. @param {HTMLElement} token */
   function reveal(token) {

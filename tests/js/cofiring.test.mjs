@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { firedTogether } from '../../ui/js/cofiring.js';
+import { SAE, step } from './messages.mjs';
+
+//                 1            2            3            4
+const STEPS = [step(1, { 1: 1, 2: 1 }), step(2, { 1: 2, 2: 1, 3: 1 }), step(3, { 3: 1 }), step(4, { 3: 2, 4: 1 })];
+
+test('counts and lift are exact', () => {
+  const { fired, positions, partners } = firedTogether(STEPS, SAE, 1);
+  assert.equal(fired, 2);
+  assert.equal(positions, 4);
+  assert.deepEqual(partners, [
+    { feature: 2, label: 'label 2', count: 2, lift: 2 }, // 2 * 4 / (2 * 2)
+    { feature: 3, label: 'label 3', count: 1, lift: 4 / 6 }, // 1 * 4 / (2 * 3): less than chance
+  ]);
+});
+
+test('lift is symmetric', () => {
+  const of = (one, other) => firedTogether(STEPS, SAE, one).partners.find((partner) => partner.feature === other)?.lift;
+  for (const [a, b] of [[1, 2], [1, 3], [2, 3], [3, 4]]) assert.equal(of(a, b), of(b, a));
+  assert.equal(of(1, 4), undefined);
+});
+
+test('a feature that has not fired has no partners', () => {
+  assert.deepEqual(firedTogether(STEPS, SAE, 99), { fired: 0, positions: 4, partners: [] });
+  assert.deepEqual(firedTogether([], SAE, 1), { fired: 0, positions: 0, partners: [] });
+});

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { GraphData } from '../../ui/js/graph/data.js';
+import { glowAt } from '../../ui/js/trail.js';
+import { SAE, step } from './messages.mjs';
+
+const node = (feature, first = 1) => ({ feature, label: null, label_state: 'unlabelled', first, last: first, count: 1, max: 1 });
+const graph = (nodes, edges = []) => ({ position: 1, nodes, edges, nodes_total: nodes.length, edges_total: edges.length });
+
+test('a node keeps its place while others come and go', () => {
+  const data = new GraphData();
+  data.take(graph([node(1), node(2)]));
+  Object.assign(data.byFeature.get(1), { x: 10, y: 20, z: 30 });
+  data.take(graph([node(2)]));
+  assert.deepEqual(data.items.map((item) => item.feature), [2]);
+  data.take(graph([node(1), node(3)]));
+  assert.deepEqual([data.items[0].x, data.items[0].y, data.items[0].z], [10, 20, 30]);
+});
+
+test('a new node begins beside a neighbour', () => {
+  const data = new GraphData();
+  data.take(graph([node(1)]));
+  Object.assign(data.byFeature.get(1), { x: 500, y: 0, z: 0 });
+  data.take(graph([node(1), node(2)], [{ a: 1, b: 2, count: 2, lift: 3 }]));
+  const item = data.byFeature.get(2);
+  assert.ok(Math.hypot(item.x - 500, item.y, item.z) < 20);
+  assert.deepEqual([...data.neighbours(2)].sort(), [1, 2]);
+});
+
+test('the same session is laid out the same', () => {
+  const places = () => {
+    const data = new GraphData();
+    data.take(graph([node(5), node(6), node(7)], [{ a: 5, b: 6, count: 2, lift: 2 }]));
+    return data.items.map(({ x, y, z }) => [x, y, z]);
+  };
+  assert.deepEqual(places(), places());
+});
+
+test('the trail fades over tokens, and looks only back', () => {
+  const steps = [step(0, { 1: 4 }), step(1, { 2: 1 }), step(2, { 3: 9 })];
+  const glow = glowAt(steps, SAE, 1);
+  assert.deepEqual(glow.get(2), { now: 1, trail: 1 });
+  assert.equal(glow.get(1).now, 0);
+  assert.ok(glow.get(1).trail > 0 && glow.get(1).trail < 4);
+  assert.equal(glow.has(3), false);
+});
