@@ -30,7 +30,10 @@ class Hit extends Object3D {
     sphere.center.copy(item);
     sphere.radius = Math.max(4, item.radius * 1.25);
     if (ray.ray.intersectSphere(sphere, touched)) {
-      hits.push({ distance: ray.ray.origin.distanceTo(touched), point: touched.clone(), object: this });
+      // The library takes the hit of the smallest "distance". What counts for people is how well they aimed, and that
+      // what fires at the cursor is drawn in front.
+      const aim = ray.ray.distanceToPoint(sphere.center) / sphere.radius;
+      hits.push({ distance: aim + (item.now > 0 ? 0 : 1), point: touched.clone(), object: this });
     }
   }
 }

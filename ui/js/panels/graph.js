@@ -144,7 +144,7 @@ export function graphPanel(state, runExample) {
       item.alpha = now > 0 ? 1 : 0.45 + 0.4 * share;
       item.glow = now > 0 ? Math.sqrt(share) : share * 0.3;
       item.ring = item.feature === selected ? 1 : item.feature === hover ? 0.5 : 0;
-      if (near && !near.has(item.feature) && item.feature !== hover) item.alpha *= 0.3;
+      if (near && !near.has(item.feature) && item.feature !== hover) item.alpha *= 0.36;
     }
     for (const tie of data.ties) {
       const { source, target } = tie;
