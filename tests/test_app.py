@@ -51,10 +51,10 @@ def address(process: subprocess.Popen[str]) -> str:
     return found[1]
 
 
-def ask(shell_address: str, method: str) -> dict:
+def ask(shell_address: str, method: str, **params: object) -> dict:
     url, token = shell_address.split("#t=")
     headers = {"X-Axon-Token": token, "Content-Type": "application/json"}
-    body = json.dumps({"method": method, "params": {}}).encode()
+    body = json.dumps({"method": method, "params": params}).encode()
     with urllib.request.urlopen(urllib.request.Request(f"{url}api/call", body, headers)) as answer:
         return json.loads(answer.read())
 
@@ -172,6 +172,18 @@ def test_it_ends_while_a_page_waits_for_events(tmp_path: Path) -> None:
         page.sendall((head + body).encode())
         shell.process.send_signal(signal.SIGINT)
         assert shell.process.wait(8) == 0
+
+
+def test_it_ends_while_pytorch_is_imported(tmp_path: Path) -> None:
+    """That cannot be interrupted, and must neither keep the process nor crash it."""
+    with running_shell(tmp_path / "home") as shell:
+        chosen = ask(shell.address, "hello")["value"]["selected"]
+        assert ask(shell.address, "load", **chosen)["ok"]
+        time.sleep(1)
+        shell.process.send_signal(signal.SIGINT)
+        assert shell.process.wait(20) == 0
+    errors = (tmp_path / "home" / "shell.log").read_text()
+    assert "Fatal" not in errors and "Traceback" not in errors, errors
 
 
 # -- the window's own rules, where no window is needed --------------------------

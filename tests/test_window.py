@@ -88,15 +88,29 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def colors(display: str, path: Path) -> int:
-    """The number of different colours on the screen, of which a picture is kept."""
+def picture(display: str, path: Path) -> Path:
+    """A picture of the whole screen."""
     if not (shutil.which("import") and shutil.which("convert")):
         pytest.fail(f"This test needs ImageMagick. {REMEDY}", pytrace=False)
     subprocess.run(["import", "-display", display, "-window", "root", str(path)], check=True, timeout=30)
-    counted = subprocess.run(
-        ["convert", str(path), "-format", "%k", "info:"], check=True, timeout=30, capture_output=True, text=True
-    )
-    return int(counted.stdout)
+    return path
+
+
+def measure(path: Path, *options: str) -> float:
+    """A number that ImageMagick finds in a picture."""
+    command = ["convert", str(path), *options, "info:"]
+    return float(subprocess.run(command, check=True, timeout=30, capture_output=True, text=True).stdout)
+
+
+def colors(path: Path) -> float:
+    """The number of different colors."""
+    return measure(path, "-format", "%k")
+
+
+def vivid(path: Path) -> float:
+    """The number of pixels of strong color in the middle of the window, where only the graph has any."""
+    middle = ["-crop", "700x400+245+90", "+repage", "-colorspace", "HCL", "-channel", "G", "-separate", "+channel"]
+    return measure(path, *middle, "-threshold", "20%", "-format", "%[fx:mean*w*h]")
 
 
 def call(page: Page, method: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -119,6 +133,7 @@ def test_a_prompt_becomes_a_picture(display: str, home: Path, tmp_path: Path) ->
         until(lambda: has_bridge(window.page))
         state = call(window.page, "hello", {})
         assert state["models"], state["problems"]
+        assert vivid(picture(display, tmp_path / "before.png")) == 0
 
         chosen = state["selected"]
         settings = state["settings"] | {"temperature": 0, "max_tokens": 3}
@@ -132,8 +147,8 @@ def test_a_prompt_becomes_a_picture(display: str, home: Path, tmp_path: Path) ->
         assert until(finished, 90)[0]["output"].startswith(" Paris")
         until(lambda: "Paris" in window.page.evaluate("document.body.innerText"))
         # The picture is what counts: a window may be loaded, answer and animate, and paint nothing.
-        picture = tmp_path / "window.png"
-        until(lambda: colors(display, picture) > 50)
+        until(lambda: vivid(picture(display, tmp_path / "window.png")) > 200, 60)
+        assert colors(tmp_path / "window.png") > 50
 
 
 def test_it_ends_at_once_and_keeps_the_session(display: str, home: Path) -> None:
