@@ -33,7 +33,9 @@ const DOT_FRAGMENT = `
     float core = 1.0 - smoothstep(1.0 - soft, 1.0 + soft * 0.3, d);
     float light = 1.0 + 0.30 * vLook.z * (1.0 - smoothstep(0.0, 0.9, length(p + vec2(0.28, 0.32))));
     float around = halo * vLook.z * pow(max(0.0, 1.0 - d / ${QUAD.toFixed(1)}), 3.0);
-    float ring = step(0.01, vLook.w) * (1.0 - smoothstep(0.10, 0.10 + soft, abs(d - 1.55))) * (0.4 + 0.6 * vLook.w);
+    float pixel = 2.0 / vPixels; // the ring is as thick on a large dot as on a small one
+    float off = abs(d - min(1.0 + 5.0 * pixel, ${(QUAD - 0.5).toFixed(1)})) / pixel;
+    float ring = step(0.01, vLook.w) * (1.0 - smoothstep(0.8, 1.7, off)) * (0.4 + 0.6 * vLook.w);
     float alpha = max(max(core, around) * vLook.y, ring);
     if (alpha < 0.004) discard;
     vec3 color = mix(vTint * light, mark, ring * (1.0 - core));

@@ -236,7 +236,7 @@ export class Scene3D {
     const camera = this.graph.camera();
     const side = new Vector3().copy(camera.position).sub(this.graph.controls().target).normalize();
     const now = new Vector3().copy(camera.position).sub(new Vector3(item.x, item.y, item.z)).length();
-    const near = Math.min(now, Math.max(140, 0.62 * (this.#view()?.distance ?? now)));
+    const near = Math.min(now, Math.max(200, 0.7 * (this.#view()?.distance ?? now)));
     const to = side.multiplyScalar(near).add(new Vector3(item.x, item.y, item.z));
     this.#framed = false;
     this.graph.cameraPosition(to, { x: item.x, y: item.y, z: item.z }, ms);

@@ -16,6 +16,7 @@ import { counted, featureName, hookName, number, percent, visible } from '../wor
 const SNIPPETS = 6; // places shown where it fired
 const AROUND = 4; // tokens before and after each
 const PARTNERS = 8;
+const BARS = 120; // of the sparkline
 
 /**
  * @param {State} state
@@ -113,10 +114,11 @@ export function featurePanel(state, actions) {
     ];
   }
 
-  /** One bar a token, over the session so far. @param {Step[]} steps @param {number[]} activations @param {number} strongest */
+  /** The activation over the session so far; in a long one a bar is the strongest of several tokens. @param {Step[]} steps @param {number[]} activations @param {number} strongest */
   function sparkline(steps, activations, strongest) {
-    const bars = activations.slice(-400).map((activation) => {
-      const share = strongest ? activation / strongest : 0;
+    const each = Math.ceil(activations.length / BARS);
+    const bars = Array.from({ length: Math.ceil(activations.length / (each || 1)) }, (_, i) => {
+      const share = strongest ? Math.max(...activations.slice(i * each, (i + 1) * each)) / strongest : 0;
       return el('i', { style: `height:${Math.max(4, 100 * share)}%;background:${share ? css(activationColor(share, theme())) : 'var(--line)'}` });
     });
     return el('div', { className: 'sparkline', role: 'img', 'aria-label': `Activation over ${counted(steps.length, 'token')}, strongest ${number(strongest)}` }, ...bars);

@@ -155,13 +155,20 @@ export function graphPanel(state, runExample) {
       tie.rgb = touched || pointed ? lit : line;
       tie.alpha = touched ? 0.85 : pointed ? 0.6 : (0.12 + 0.26 * tie.weight + 0.45 * both) * (near ? 0.3 : 1);
     }
-    chooseLabels(selected);
+    chooseLabels(selected, near);
     scene?.repaint(mode);
   }
 
-  /** The strongest at the cursor, and whatever is selected or pointed at. @param {number | null} selected */
-  function chooseLabels(selected) {
-    const chosen = data.items.filter((item) => !item.hidden && item.now > 0).sort((x, y) => y.now - x.now).slice(0, LABELS);
+  /**
+   * The strongest at the cursor, or those joined to the selected one; and whatever is selected or pointed at.
+   * @param {number | null} selected
+   * @param {Set<number> | null} near
+   */
+  function chooseLabels(selected, near) {
+    const chosen = data.items
+      .filter((item) => !item.hidden && (near ? near.has(item.feature) : item.now > 0))
+      .sort((x, y) => y.now - x.now || y.share - x.share)
+      .slice(0, LABELS);
     for (const feature of [state.hover, selected]) {
       const item = feature === null ? undefined : data.byFeature.get(feature);
       if (!item || item.hidden) continue;

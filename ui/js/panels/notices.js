@@ -15,7 +15,7 @@ export function noticesPanel(state) {
 
   state.on('failure', () => {
     failure.hidden = !state.failure;
-    if (state.failure) failure.replaceChildren(...said(state.failure), closing('Dismiss the error', () => state.fail(null)));
+    failure.replaceChildren(...(state.failure ? [...said(state.failure), closing('Dismiss the error', () => state.fail(null))] : []));
   });
 
   state.on('connection', () => {

@@ -56,7 +56,7 @@ export function pickerPanel(state, actions) {
         box, el('span', {}, el('b', {}, saeName(sae, sae.id)), el('small', {}, `${sae.id} · ${cost}`)));
     });
     const focused = /** @type {HTMLInputElement | null} */ (document.activeElement)?.value;
-    popover.replaceChildren(el('header', {}, el('h2', {}, 'SAEs that read the next run')), ...rows);
+    popover.replaceChildren(el('div', { className: 'head' }, el('h2', {}, 'SAEs that read the next run')), ...rows);
     if (focused) popover.querySelector(`input[value="${CSS.escape(focused)}"]`)?.focus();
   }
 

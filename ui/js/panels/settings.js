@@ -46,7 +46,7 @@ export function settingsPanel(state) {
     const { settings, ranges } = state.hello;
     const chosen = { ...settings, ...recall('settings', /** @type {Record<string, number>} */ ({})) };
     popover.append(
-      el('header', {}, el('h2', {}, 'Sampling'), el('button', { type: 'button', className: 'quiet', id: 'settings-defaults', onclick: () => restore(settings) }, 'Defaults')),
+      el('div', { className: 'head' }, el('h2', {}, 'Sampling'), el('button', { type: 'button', className: 'quiet', id: 'settings-defaults', onclick: () => restore(settings) }, 'Defaults')),
       ...CONTROLS.map((control) => row(control, chosen[control.name], ranges[control.name])),
       el('div', { className: 'setting' },
         el('label', { for: 'setting-seed' }, 'Seed'),

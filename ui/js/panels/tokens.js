@@ -111,7 +111,9 @@ export function tokensPanel(state) {
 
   /** @param {HTMLElement} token @param {number} share */
   function paint(token, share) {
-    token.style.backgroundColor = share > 0.02 ? css(activationColor(share, theme()), 0.18 + 0.5 * share) : '';
+    const strong = share > 0.5 && theme() === 'dark'; // light colors: they want dark text
+    token.style.backgroundColor = share > 0.02 ? css(activationColor(share, theme()), strong ? 0.88 : 0.18 + 0.5 * share) : '';
+    token.classList.toggle('strong', strong);
   }
 
   function coloring() {
