@@ -42,7 +42,7 @@ def load_config() -> Config:
     path = config_path()
     try:
         table = tomli.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if os.environ.get("AXON_CONFIG"):
             raise ConfigError(f"{path} does not exist.", "Correct AXON_CONFIG, or unset it.") from None
         config = Config()
