@@ -47,3 +47,14 @@ export function css([red, green, blue], alpha = 1) {
 export function gradient(theme) {
   return `linear-gradient(90deg, ${STOPS[theme].map((stop) => css(stop)).join(', ')})`;
 }
+
+/**
+ * The ground behind a token, and whether it is so light that the token wants dark text.
+ * @param {number} share   0..1
+ * @param {Theme} theme
+ */
+export function ground(share, theme) {
+  const strong = share > 0.5 && theme === 'dark';
+  if (share <= 0.02) return { background: '', strong };
+  return { background: css(activationColor(share, theme), strong ? 0.88 : 0.18 + 0.5 * share), strong };
+}

@@ -12,7 +12,10 @@
 //   #tokens [data-position] #scrubber #play #follow #color-by         token strip
 //   #status [data-status]                                             status bar
 // document.body.dataset.ready is "1" once the program has said hello and the first picture is painted.
-// With ?test=1 in the address, window.__app holds {state, actions, graph}; graph = {stats(), nodes(), settle()}.
+// With ?test=1 in the address, window.__app holds {state, actions, graph}:
+//   graph.stats()   {mode, nodes, edges, calls (draw calls of the last frame), geometries, moving}
+//   graph.nodes()   [{feature, x, y (on the page, in pixels), radius, place: [x, y, z]}], those visible at the cursor
+//   graph.settle()  a promise: laid out from scratch, all in view, nothing moving
 
 import { asRecord, createActions } from './actions.js';
 import { connect } from './bridge.js';

@@ -47,8 +47,8 @@
  *
  * @typedef {{feature: number, sae: string, label: {text: string, origin: string, method: string,
  *   score: number | null, score_name: string, details: Record<string, unknown>} | null, label_state: LabelState,
- *   statistics: {density?: number, max_activation?: number}, neuronpedia_url: string | null, hook: string,
- *   model: string, width: number}} FeatureRecord
+ *   statistics: {density?: number, max_activation?: number}, neuronpedia_url: string | null, hook: string | null,
+ *   model: string | null, width: number | null}} FeatureRecord
  */
 
 export {};

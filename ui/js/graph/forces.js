@@ -1,6 +1,8 @@
 // @ts-check
 // The forces of the layout, the same in 3D and 2D: few surprises while tokens stream in.
 
+import { calm } from '../dom.js';
+
 /** @import { Item } from './data.js' */
 
 // Caps on the simulation's heat. The library reheats to 1 at every new node, which would make the graph jump.
@@ -51,8 +53,10 @@ function cooled(force, heat) {
   return capped;
 }
 
-const AT_ONCE = 140; // ticks of a layout from scratch
-const AHEAD = 3; // ticks at each change while streaming, so that slow frames do not leave the layout behind
+// Ticks done at once, before the next frame:
+const WHOLE = 140; // a layout from scratch
+const AHEAD = 3; // at each change while streaming, so that slow frames do not leave the layout behind
+const STILL = 30; // the same where nothing may move by itself
 
 /**
  * Hands nodes and edges to the layout.
@@ -63,8 +67,9 @@ const AHEAD = 3; // ticks at each change while streaming, so that slow frames do
  * @param {{settle: boolean, held: boolean}} how   settle: lay out from scratch, at once; held: nobody moves
  */
 export function feed(graph, heat, nodes, links, { settle, held }) {
+  const still = settle || held || calm();
   heat.cap = settle ? SETTLING : STREAMING;
-  graph.warmupTicks(settle ? AT_ONCE : held ? 0 : AHEAD).cooldownTicks(settle || held ? 0 : Infinity);
+  graph.warmupTicks(settle ? WHOLE : held ? 0 : still ? STILL : AHEAD).cooldownTicks(still ? 0 : Infinity);
   graph.graphData({ nodes, links });
 }
 
@@ -75,5 +80,6 @@ export function feed(graph, heat, nodes, links, { settle, held }) {
  */
 export function unfold(graph, heat) {
   heat.cap = UNFOLDING;
-  graph.cooldownTicks(Infinity).d3ReheatSimulation();
+  if (calm()) graph.warmupTicks(WHOLE).cooldownTicks(0).graphData(graph.graphData());
+  else graph.cooldownTicks(Infinity).d3ReheatSimulation();
 }

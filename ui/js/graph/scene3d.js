@@ -3,6 +3,7 @@
 // Frames are only made while something moves: an idle graph leaves the processor to the model.
 
 import { ForceGraph3D, Object3D, Sphere, Vector3 } from '../../vendor/graph3d.js';
+import { calm } from '../dom.js';
 import { Drawing3D } from './drawing3d.js';
 import { feed, setForces, unfold } from './forces.js';
 
@@ -154,6 +155,7 @@ export class Scene3D {
 
   unfold() {
     unfold(this.graph, this.heat);
+    if (calm()) setTimeout(() => this.#framed && this.#frame(0), 30);
     this.wake();
   }
 

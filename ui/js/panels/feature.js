@@ -4,7 +4,7 @@
 import { $, el, icon } from '../dom.js';
 import { asRecord } from '../actions.js';
 import { firedTogether } from '../cofiring.js';
-import { activationColor, css } from '../color.js';
+import { activationColor, css, ground } from '../color.js';
 import { activationsOf, stepsUpTo } from '../session.js';
 import { theme } from '../theme.js';
 import { counted, featureName, hookName, number, percent, visible } from '../words.js';
@@ -71,9 +71,10 @@ export function featurePanel(state, actions) {
     pane.replaceChildren(
       heading(sae, feature),
       ...(failure ? [el('p', { className: 'notice error' }, failure.message, ' ', failure.hint)] : []),
-      ...about(),
+      worth(),
       ...fired(steps, sae, feature),
       ...together(steps, sae, feature),
+      ...about(),
       neuronpedia());
   }
 
@@ -86,19 +87,31 @@ export function featurePanel(state, actions) {
       el('button', { type: 'button', className: 'quiet', 'aria-label': 'Close the inspector', title: 'Close', onclick: () => state.inspect(null) }, icon('close')));
   }
 
+  /** The label's worth in one line: who says so, and how sure that is. */
+  function worth() {
+    if (!record) return '';
+    const { label, statistics } = record;
+    const score = label && label.score !== null ? `${label.score_name || 'score'} ${number(label.score)}` : '';
+    const rate = statistics.density === undefined ? '' : `fires at ${percent(statistics.density)} of tokens`;
+    return el('p', { className: 'worth' }, ...[label ? `says ${label.origin}` : '', score, rate].filter(Boolean).map((text) => el('span', {}, text)));
+  }
+
+  /** All that is known of the label and the feature, whatever its source gave. */
   function about() {
     if (!record) return [];
     const { label, statistics } = record;
     /** @type {[string, string][]} */
     const facts = [];
     if (label) {
-      if (label.score !== null) facts.push([label.score_name || 'score', number(label.score)]);
-      facts.push(['said by', label.origin], ['method', label.method]);
+      facts.push(['method', label.method]);
       for (const [name, value] of Object.entries(label.details)) facts.push([name, typeof value === 'number' ? number(value) : String(value)]);
     }
-    if (statistics.density !== undefined) facts.push(['fires at', `${percent(statistics.density)} of tokens`]);
     if (statistics.max_activation !== undefined) facts.push(['strongest known', number(statistics.max_activation)]);
-    return [el('dl', { className: 'facts' }, ...facts.flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)]))];
+    facts.push(['SAE', record.sae], ['hook point', record.hook ?? 'unknown']);
+    return [
+      el('h3', {}, label ? 'About the label' : 'About the feature'),
+      el('dl', { className: 'facts' }, ...facts.flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)])),
+    ];
   }
 
   /** @param {Step[]} steps @param {string} sae @param {number} feature */
@@ -131,7 +144,8 @@ export function featurePanel(state, actions) {
       const share = strongest ? activations[from + i] / strongest : 0;
       const text = visible(step.piece);
       if (!share) return el('span', {}, text);
-      return el('mark', { style: `background:${css(activationColor(share, theme()), 0.25 + 0.45 * share)}` }, text);
+      const { background, strong } = ground(share, theme());
+      return el('mark', { style: `background:${background}`, className: strong ? 'strong' : '' }, text);
     });
     return el('button', { type: 'button', className: 'snippet', 'data-go': steps[center].position, title: 'Move the cursor here' },
       el('span', {}, ...words), el('small', {}, number(activations[center])));

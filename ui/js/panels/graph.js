@@ -247,7 +247,13 @@ export function graphPanel(state, runExample) {
     toggleDimensions,
     /** For tests: what is drawn and where. */
     stats: () => ({ ...scene?.stats(), mode: place.dataset.mode, nodes: data.items.length, edges: data.ties.length }),
-    nodes: () => data.items.filter((item) => !item.hidden).map((item) => ({ feature: item.feature, x: item.x, y: item.y, z: item.z, screen: scene?.toScreen(item) })),
+    nodes() {
+      const corner = place.getBoundingClientRect();
+      return data.items.filter((item) => !item.hidden).map((item) => {
+        const { x = 0, y = 0, radius = 0 } = scene?.toScreen(item) ?? {};
+        return { feature: item.feature, x: corner.left + x, y: corner.top + y, radius, place: [item.x, item.y, item.z] };
+      });
+    },
     settle: () => scene?.settle(data.items, data.ties),
   };
 }

@@ -3,7 +3,7 @@
 // Tokens are appended as they come and never rebuilt, in blocks that the browser skips while they are out of sight.
 
 import { $, el, setText } from '../dom.js';
-import { activationColor, css } from '../color.js';
+import { ground } from '../color.js';
 import { activationsOf } from '../session.js';
 import { theme } from '../theme.js';
 import { endReason, featureName, quoted, visible } from '../words.js';
@@ -111,8 +111,8 @@ export function tokensPanel(state) {
 
   /** @param {HTMLElement} token @param {number} share */
   function paint(token, share) {
-    const strong = share > 0.5 && theme() === 'dark'; // light colors: they want dark text
-    token.style.backgroundColor = share > 0.02 ? css(activationColor(share, theme()), strong ? 0.88 : 0.18 + 0.5 * share) : '';
+    const { background, strong } = ground(share, theme());
+    token.style.backgroundColor = background;
     token.classList.toggle('strong', strong);
   }
 
