@@ -163,6 +163,22 @@ def test_a_session_equals_transformer_lens_and_sae_lens(
             assert reading.unexplained == pytest.approx(float(unexplained[step.position]), rel=1e-3)
 
 
+def test_effects_equal_transformer_lens(model: Model, oracle: HookedTransformer, saes: list[Sae]) -> None:
+    found, _ = steps(model, saes, "the dog sat", GREEDY)
+    with torch.no_grad():
+        _, cache = oracle.run_with_cache(torch.tensor([[step.token_id for step in found]]))
+    for step in found[1:]:
+        for sae in saes:
+            features = step.saes[sae.spec.id].features
+            if step.next is None:
+                assert {f.effect for f in features} == {None}
+                continue
+            parts = torch.stack([f.activation * sae.sae.W_dec[f.feature] for f in features])[:, None, None]
+            scaled = cache.apply_ln_to_stack(parts, layer=-1, pos_slice=step.position)[:, 0, 0] * oracle.ln_final.w
+            expected = scaled @ oracle.W_U[:, step.next.token_id]
+            assert [f.effect for f in features] == pytest.approx(expected.tolist(), abs=1e-4, rel=1e-4)
+
+
 def test_centring_is_what_centred_weights_do(model: Model, folder: Path, saes: list[Sae]) -> None:
     centred = in_transformer_lens(model, centred=True)
     ids = model.tokens("the cat sat")

@@ -12,6 +12,8 @@ from time import perf_counter
 import torch
 
 from ..records import Alternative, End, NextToken, Reading, Settings, Step
+from .attribution import direct_path, with_effects
+from .hooks import HookPoint
 from .model import Model
 from .sae import Sae
 from .sampling import choose
@@ -37,7 +39,9 @@ def generate(
     reason, logprob, spent = "", None, 0.0
     fed = 0  # positions that have been through the model
     then = perf_counter()
-    with Stream(model, [sae.point for sae in saes]) as stream:
+    path = direct_path(model)
+    end = HookPoint("residual before the final normalisation", path.norm, before=True)
+    with Stream(model, [end, *(sae.point for sae in saes)]) as stream:
         while not reason:
             new, first, fed = ids[fed:], fed, len(ids)
             result = stream.feed(new)
@@ -52,6 +56,8 @@ def generate(
                 else:
                     reason = why_end(model, ids, prompt, settings, stopped)
                     token = None if reason else choose(logits, settings, ids, rng)
+                residual = result.captured[end.name][position - first]
+                direction = None if token is None else path.direction(residual, token)
                 now = perf_counter()
                 ms, then = 1000 * (share + now - then), now
                 spent += ms if position >= prompt else 0.0
@@ -65,7 +71,10 @@ def generate(
                     logprob=logprob,
                     entropy=float(-(logprobs.exp() * logprobs).nansum()),
                     alternatives=alternatives(logprobs, decoder),
-                    saes={name: of[position - first] for name, of in readings.items()},
+                    saes={
+                        sae.spec.id: with_effects(readings[sae.spec.id][position - first], sae, direction)
+                        for sae in saes
+                    },
                     next=None if token is None else NextToken(token, decoder.piece(token)),
                     ms=ms,
                     is_bos=is_bos,
