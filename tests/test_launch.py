@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import contextlib
 import hashlib
 import http.server
 import importlib.util
@@ -397,6 +398,15 @@ def repairs_and_opens(project: Project) -> str:
     return result.stderr
 
 
+@contextlib.contextmanager
+def without(path: Path) -> Iterator[None]:
+    """A file or folder put aside for a while."""
+    aside = path.parent.with_name(f"aside-{path.name}")  # not beside it, where pip and the launcher look
+    path.rename(aside)
+    yield
+    aside.rename(path)
+
+
 @needs_ensurepip
 class TestStarts:
     def test_the_second_start_does_nothing_but_open(self, project: Project) -> None:
@@ -458,44 +468,40 @@ class TestStarts:
         opens_at_once(project)
 
     @posix_only
-    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-    def test_an_interrupted_set_up(self, project: Project, number: int) -> None:
+    def test_an_interrupted_set_up(self, project: Project) -> None:
         (project.venv / "axon-shell.json").unlink()
-        with socket.socket() as silent:  # an index that takes the question and never answers
-            silent.bind(("127.0.0.1", 0))
-            silent.listen()
-            hanging = project.process(
-                PIP_NO_INDEX="0", PIP_INDEX_URL=f"http://127.0.0.1:{silent.getsockname()[1]}/", no_proxy="127.0.0.1"
-            )
-            silent.settimeout(60)
-            silent.accept()  # pip is at work
-            hanging.send_signal(number)
-            _, err = hanging.communicate(timeout=30)
-        if number == signal.SIGKILL:
-            assert hanging.returncode == -signal.SIGKILL
-        else:
-            assert hanging.returncode == 130
-            assert "Interrupted" in err and "Traceback" not in err
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            with socket.socket() as silent:  # an index that takes the question and never answers
+                silent.bind(("127.0.0.1", 0))
+                silent.listen()
+                index = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+                hanging = project.process(PIP_NO_INDEX="0", PIP_INDEX_URL=index, no_proxy="127.0.0.1")
+                silent.settimeout(60)
+                silent.accept()  # pip is at work
+                hanging.send_signal(number)
+                _, err = hanging.communicate(timeout=30)
+            if number == signal.SIGKILL:
+                assert hanging.returncode == -signal.SIGKILL
+            else:
+                assert hanging.returncode == 130
+                assert "Interrupted" in err and "Traceback" not in err
         repairs_and_opens(project)
 
     def test_no_network(self, project: Project) -> None:
-        (project.venv / "axon-shell.json").unlink()
-        shutil.rmtree(next(project.site.glob("torch-*.dist-info")))
-        result = project.start(
-            PIP_NO_INDEX="0", PIP_FIND_LINKS="", PIP_INDEX_URL="http://127.0.0.1:9/", PIP_RETRIES="1"
-        )
+        with without(project.venv / "axon-shell.json"), without(next(project.site.glob("torch-*.dist-info"))):
+            nobody = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_NO_INDEX": "0", "PIP_FIND_LINKS": ""}
+            result = project.start(**nobody, PIP_RETRIES="1")
         assert result.returncode == 1
         assert "error: The package index cannot be reached." in result.stderr
         assert "hint: Connect to the internet" in result.stderr
-        repairs_and_opens(project)
+        opens_at_once(project)
 
-    def test_a_folder_that_cannot_be_written(self, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-        stamp, lock = project.venv / "axon-shell.json", project.root / ".venv.lock"
-        stamp.unlink()
-        lock.unlink()
-        lock.mkdir()  # even root cannot open a folder for writing
-        result = project.start()
+    def test_a_folder_that_cannot_be_written(self, project: Project) -> None:
+        lock = project.root / ".venv.lock"
+        with without(project.venv / "axon-shell.json"), without(lock):
+            lock.mkdir()  # even root cannot open a folder for writing
+            result = project.start()
+            lock.rmdir()
         assert result.returncode == 1
         assert "error: AXON Shell cannot be set up in" in result.stderr
-        lock.rmdir()
-        repairs_and_opens(project)
+        opens_at_once(project)
