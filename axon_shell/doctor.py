@@ -49,6 +49,7 @@ def checks() -> list[Check]:
 
 
 def check_python() -> Check:
+    """Whether Python is new enough."""
     found = f"{platform.python_version()} at {sys.executable}"
     return Check("Python", sys.version_info >= (3, 10), found, "Use Python 3.10 or newer.")
 
@@ -78,6 +79,7 @@ def check_window() -> list[Check]:
 
 
 def check_page() -> Check:
+    """Whether the files of the page are there."""
     page = homes.ui() / "index.html"
     if page.is_file():
         return Check("Page", True, str(page.parent))
@@ -124,6 +126,7 @@ def check_folder(folder: Path) -> Check:
 
 
 def check_space(folder: Path) -> Check:
+    """Whether the disk of the data folder has room."""
     free = shutil.disk_usage(nearest(folder)).free
     found = f"{free / 1e9:,.1f} GB free"
     return Check("Disk", free >= NEEDED_SPACE, found, "Free some space, or set AXON_HOME to another disk.")
