@@ -153,10 +153,11 @@ export function featurePanel(state, actions) {
 
   /** @param {Step[]} steps @param {string} sae @param {number} feature */
   function together(steps, sae, feature) {
-    const { partners } = firedTogether(steps, sae, feature);
+    // Once together says nothing: nearly all pairs of a short session fired together once.
+    const partners = firedTogether(steps, sae, feature).partners.filter((partner) => partner.count >= 2);
     if (!partners.length) return [];
     return [
-      el('h3', {}, 'Fired together with', el('small', {}, 'count · lift')),
+      el('h3', {}, 'Fired together with', el('small', {}, 'times · lift')),
       ...partners.slice(0, PARTNERS).map((partner) =>
         el('button', { type: 'button', className: 'partner', 'data-other': partner.feature,
           title: `${counted(partner.count, 'token')} together, ${number(partner.lift)} times as often as their own rates predict` },
