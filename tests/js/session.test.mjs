@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { activationsOf, emptySession, lastPosition, readingAt, receive, stepsUpTo, strongestUpTo, tokensPerSecond } from '../../ui/js/session.js';
+import { activationsOf, emptySession, firstPosition, lastPosition, readingAt, receive, stepsUpTo, strongestUpTo, tokensPerSecond } from '../../ui/js/session.js';
 import { SAE, end, start, step } from './messages.mjs';
 
 const MESSAGES = [start, step(0, {}, { prompt: true, bos: true }), step(1, { 7: 2 }, { prompt: true }), step(2, { 7: 1, 8: 5 }), step(3, { 9: 3 }), end];
@@ -15,6 +15,7 @@ function received(messages) {
 test('a session is its messages', () => {
   const { session, changes } = received(MESSAGES);
   assert.deepEqual(changes, MESSAGES.map(() => true));
+  assert.equal(firstPosition(session), 1);
   assert.equal(lastPosition(session), 3);
   assert.equal(session.start.prompt, 'x');
   assert.equal(session.end.reason, 'max_tokens');

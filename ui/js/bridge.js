@@ -140,10 +140,15 @@ export async function pull(bridge, after, on) {
         continue;
       }
       after = answer.last;
-      if (answer.events.length) on.events(answer.events);
+      if (!answer.events.length) continue;
+      on.events(answer.events);
+      await frame();
     } catch (error) {
       on.lost(error instanceof CallError ? error : new CallError({ kind: 'page', message: String(error) }));
       await new Promise((resolve) => setTimeout(resolve, 1000 * PAUSES[Math.min(failures++, PAUSES.length - 1)]));
     }
   }
 }
+
+/** Until the next picture, so that a fast model is drawn once per frame. A hidden page has no frames, but goes on. */
+const frame = () => new Promise((resolve) => (document.hidden ? setTimeout(resolve, 30) : requestAnimationFrame(resolve)));

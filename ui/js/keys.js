@@ -3,6 +3,7 @@
 
 import { $ } from './dom.js';
 import { recall, remember } from './remember.js';
+import { firstPosition } from './session.js';
 
 /** @import { Actions } from './actions.js' */
 /** @import { State } from './state.js' */
@@ -38,7 +39,7 @@ export function startKeys(state, actions, { prompt, graph, help }) {
   const plain = {
     ArrowLeft: (event) => state.moveTo(state.t - (event.shiftKey ? 10 : 1)),
     ArrowRight: (event) => state.moveTo(state.t + (event.shiftKey ? 10 : 1)),
-    Home: () => state.moveTo(0),
+    Home: () => state.session && state.moveTo(firstPosition(state.session)),
     End: () => state.moveTo(Infinity),
     ' ': () => state.play(!state.playing),
     l: () => state.follow(),

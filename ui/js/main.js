@@ -73,7 +73,6 @@ async function beginning() {
 }
 
 const lastEvent = await beginning();
-state.flush();
 requestAnimationFrame(() => {
   requestAnimationFrame(() => {
     document.body.dataset.ready = '1';

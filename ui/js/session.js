@@ -67,6 +67,14 @@ export function lastPosition(session) {
 }
 
 /**
+ * Where reading begins: the first position after BOS.
+ * @param {Session} session
+ */
+export function firstPosition(session) {
+  return session.steps[0]?.is_bos && session.steps.length > 1 ? 1 : 0;
+}
+
+/**
  * The steps that count: up to and including `t`, without BOS.
  * @param {Session} session
  * @param {number} t

@@ -3,7 +3,7 @@
 // events; no panel knows another. Everything on screen is a function of the steps 0..t of the session on screen.
 
 import { recall, remember } from './remember.js';
-import { emptySession, lastPosition, receive } from './session.js';
+import { emptySession, firstPosition, lastPosition, receive } from './session.js';
 
 /** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, Message, SessionRow } from './types.js' */
 /** @import { Session } from './session.js' */
@@ -66,7 +66,7 @@ export class State {
   /** @type {Set<EventName>} */ #due = new Set();
 
   /**
-   * Calls `listener` after any of the events, at most once per frame.
+   * Calls `listener` after any of the events; once for all that belong together.
    * @param {EventName | EventName[]} events
    * @param {() => void} listener
    */
@@ -76,16 +76,12 @@ export class State {
 
   /** @param {...EventName} events */
   emit(...events) {
-    if (!this.#due.size) {
-      // A hidden page gets no frames, but goes on receiving tokens.
-      if (document.hidden) setTimeout(() => this.flush(), 30);
-      else requestAnimationFrame(() => this.flush());
-    }
+    if (!this.#due.size) queueMicrotask(() => this.#tell()); // when the verb or handler under way is done
     for (const event of events) this.#due.add(event);
   }
 
-  /** Tells the listeners now what is due, each once. */
-  flush() {
+  /** Tells the listeners what is due, each once. */
+  #tell() {
     const due = [...this.#due];
     this.#due.clear();
     const listeners = new Set(due.flatMap((event) => this.#listeners.get(event) ?? []));
@@ -167,7 +163,7 @@ export class State {
 
   /** @param {boolean} playing */
   play(playing) {
-    if (playing && this.session && this.t >= lastPosition(this.session)) this.moveTo(0);
+    if (playing && this.session && this.t >= lastPosition(this.session)) this.moveTo(firstPosition(this.session));
     this.playing = playing;
     if (playing) this.following = false;
     this.emit('cursor');

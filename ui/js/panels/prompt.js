@@ -46,6 +46,10 @@ export function promptPanel(state, actions, settings) {
     run.hidden = state.running;
     stop.hidden = !state.running;
     stop.disabled = false;
+    if (!state.running) {
+      run.disabled = true; // a click meant for Stop must not start the next run
+      setTimeout(() => (run.disabled = false), 350);
+    }
     if (focused) (state.running ? stop : run).focus();
   });
   state.on('failure', () => {
