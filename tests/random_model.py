@@ -1,4 +1,4 @@
-"""A small GPT-2 of random weights and random SAEs in true format: nothing learned, everything computable.
+"""Small models of random weights and random SAEs in true format: nothing learned, everything computable.
 
 Random weights are the harder test of exactness: no number is small by training.
 """
@@ -12,14 +12,23 @@ from sae_lens import SAE
 from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
 from sae_lens.saes.sae import SAEMetadata
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from axon_shell import ModelSpec, SaeSpec
 
 LAYERS, WIDTH, HEADS, CONTEXT, FEATURES = 3, 48, 4, 64, 256
 
 
-def make_model(folder: Path, seed: int = 0) -> ModelSpec:
+def make_model(folder: Path, seed: int = 0, family: str = "gpt2") -> ModelSpec:
     """Write a model in Hugging Face format and return its spec."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -34,24 +43,71 @@ def make_model(folder: Path, seed: int = 0) -> ModelSpec:
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>")
     fast.save_pretrained(folder)
     torch.manual_seed(seed)
-    config = GPT2Config(
-        vocab_size=len(fast),
-        n_positions=CONTEXT,
-        n_embd=WIDTH,
-        n_layer=LAYERS,
-        n_head=HEADS,
-        bos_token_id=fast.bos_token_id,
-        eos_token_id=fast.eos_token_id,
-        initializer_range=0.2,
-    )
-    config.n_ctx = CONTEXT
-    network = GPT2LMHeadModel(config)
+    network = NETWORKS[family](len(fast), fast.bos_token_id)
     with torch.no_grad():
         for parameter in network.parameters():
             if parameter.ndim == 1:  # biases and scales, which Hugging Face sets to 0 and 1
                 parameter.add_(0.1 * torch.randn_like(parameter))
     network.save_pretrained(folder)
-    return ModelSpec("random", "Random", "gpt2", folder, CONTEXT, 0)
+    return ModelSpec("random", "Random", family, folder, CONTEXT, 0)
+
+
+def gpt2(vocabulary: int, bos: int) -> PreTrainedModel:
+    """GPT-2: learned positions, LayerNorm."""
+    config = GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=CONTEXT,
+        n_embd=WIDTH,
+        n_layer=LAYERS,
+        n_head=HEADS,
+        bos_token_id=bos,
+        eos_token_id=bos,
+        initializer_range=0.2,
+    )
+    config.n_ctx = CONTEXT
+    return GPT2LMHeadModel(config)
+
+
+def pythia(vocabulary: int, bos: int) -> PreTrainedModel:
+    """Pythia: rotary positions on a quarter of each head, attention and MLP side by side."""
+    config = GPTNeoXConfig(
+        vocab_size=vocabulary,
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=4 * WIDTH,
+        max_position_embeddings=CONTEXT,
+        bos_token_id=bos,
+        eos_token_id=bos,
+        initializer_range=0.2,
+    )
+    return GPTNeoXForCausalLM(config)
+
+
+def gemma2(vocabulary: int, bos: int) -> PreTrainedModel:
+    """Gemma 2: soft caps, normalisation before and after, every second layer sees a sliding window only."""
+    config = Gemma2Config(
+        vocab_size=vocabulary,
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS // 2,
+        head_dim=WIDTH // HEADS,
+        query_pre_attn_scalar=WIDTH // HEADS,
+        intermediate_size=4 * WIDTH,
+        max_position_embeddings=CONTEXT,
+        sliding_window=8,
+        attn_logit_softcapping=5.0,
+        final_logit_softcapping=3.0,
+        bos_token_id=bos,
+        eos_token_id=bos,
+        pad_token_id=bos,
+        initializer_range=0.2,
+    )
+    return Gemma2ForCausalLM(config)
+
+
+NETWORKS = {"gpt2": gpt2, "gpt_neox": pythia, "gemma2": gemma2}
 
 
 def make_sae(folder: Path, hook: str, width: int = WIDTH, centre: bool = False, seed: int = 1, id: str = "") -> SaeSpec:

@@ -11,7 +11,7 @@ import torch
 from transformers import DynamicCache
 
 from ..errors import EngineError
-from .hooks import HookPoint
+from .hooks import HookPoint, adapter_of
 from .model import Model
 
 # Logits of a whole prompt would take 200 kB a position with GPT-2's vocabulary: unembed this many at a time.
@@ -35,6 +35,7 @@ class Stream:
     def __init__(self, model: Model, points: Sequence[HookPoint]) -> None:
         self.model = model
         self.points = {point.name: point for point in points}
+        self.adapter = adapter_of(model.network)
         self.cache = DynamicCache(config=model.network.config)
         self.captured: dict[str, torch.Tensor] = {}
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -78,4 +79,4 @@ class Stream:
         """The logits of each position in turn, (vocabulary,) in float32."""
         unembed = self.model.network.get_output_embeddings()
         for chunk in hidden.split(UNEMBED_POSITIONS):
-            yield from unembed(chunk).float()
+            yield from self.adapter.apply_output_logits_transform(unembed(chunk).float())  # Gemma 2 caps its logits
