@@ -42,14 +42,14 @@ RUN_SHELL = (
 )
 NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows opens a console for each child of a windowless program
 
-# What the tests use beyond Python: a browser, a virtual screen, screenshots, and the libraries that Qt's wheels expect.
-# Qt's own message names libxcb-cursor0 whichever of them is missing.
-TEST_PACKAGES = [
-    "chromium", "xvfb", "imagemagick", "fonts-dejavu-core",
+# Debian's packages that Qt's wheels expect. Its own message names libxcb-cursor0 whichever of them is missing.
+QT_LIBRARIES = [
     "libegl1", "libgl1", "libxcb-cursor0", "libxcb-icccm4", "libxcb-keysyms1", "libxcb-shape0",
     "libxkbcommon-x11-0", "libxkbfile1", "libnss3", "libasound2", "libdbus-1-3", "libfontconfig1", "libglib2.0-0",
     "libxcomposite1", "libxdamage1", "libxrandr2", "libxtst6", "libgssapi-krb5-2",
 ]  # fmt: skip
+# What the tests use besides: a browser, a virtual screen, screenshots, letters.
+TEST_PACKAGES = [*QT_LIBRARIES, "chromium", "xvfb", "imagemagick", "fonts-dejavu-core"]
 
 
 class SetupError(Exception):
@@ -88,12 +88,13 @@ def wanted_extras(testing: bool) -> set[str]:
 def prepare(checkout: "Checkout", extras: set[str], testing: bool, progress: "Progress") -> None:
     """Install everything that is missing, one set-up at a time."""
     with checkout.locked(progress):
-        packages = missing_packages() if testing else []
         # Another start may have finished the work while this one waited for the lock. And a newer build of the same
         # Python, which an update of the system brings, asks for nothing: that works without a network.
         if checkout.ready(extras, same_python=False) and checkout.runs_python():
             checkout.write_stamp(checkout.extras())
         install = not checkout.ready(extras)
+        window = install and "qt" in extras and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+        packages = missing_packages(TEST_PACKAGES if testing else QT_LIBRARIES if window else [])
         progress.steps = 3 * install + bool(packages)
         if install:
             set_up(checkout, extras, progress)
@@ -542,27 +543,30 @@ def no_venv_module() -> SetupError:
     return SetupError(f"{python} comes without pip and the venv module.", hint)
 
 
-# -- packages of the system, for the tests ------------------------------------
+# -- packages of the system ---------------------------------------------------
 
 
 def sudo() -> str:
     return "" if hasattr(os, "geteuid") and os.geteuid() == 0 else "sudo "
 
 
-def missing_packages() -> list[str]:
-    """Those of TEST_PACKAGES that Debian's package database does not list as installed; none on other systems."""
-    if shutil.which("dpkg-query") is None:
+def missing_packages(wanted: list[str]) -> list[str]:
+    """Those packages that Debian's package database does not list as installed; none on other systems."""
+    if not wanted or shutil.which("dpkg-query") is None:
         return []
     # Newer releases rebuilt some libraries for 64-bit time under a name of their own.
-    names = [name + suffix for name in TEST_PACKAGES for suffix in ("", "t64")]
+    names = [name + suffix for name in wanted for suffix in ("", "t64")]
     listed = quietly(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *names]).stdout
     present = {line.split()[0] for line in listed.splitlines() if line.endswith(" installed")}
-    return [name for name in TEST_PACKAGES if not {name, name + "t64"} & present]
+    return [name for name in wanted if not {name, name + "t64"} & present]
 
 
 def install_packages(packages: list[str], checkout: Checkout, progress: "Progress") -> None:
-    """Install packages with apt when root; otherwise say what to type. The tests that need them fail without."""
-    progress.step(f"Installing {len(packages)} system packages for the tests")
+    """Install packages with apt when root; otherwise say what to type and go on without.
+
+    Without them the page opens in the browser instead of a window, and the tests that need them fail.
+    """
+    progress.step(f"Installing {len(packages)} packages of the system")
     if sudo() or shutil.which("apt-get") is None:
         progress.note(f"Please run: {sudo()}apt-get install -y --no-install-recommends {' '.join(packages)}")
         return
@@ -578,7 +582,7 @@ def install_packages(packages: list[str], checkout: Checkout, progress: "Progres
         tail = checkout.run([*apt, "install", "-y", "--no-install-recommends", *packages], progress, see)
     if tail is not None:
         names = " ".join(packages)
-        progress.note(f"apt-get failed, and tests that need these will fail too: {names}\n{last_lines(tail, 5)}")
+        progress.note(f"apt-get failed; what needs these will not work: {names}\n{last_lines(tail, 5)}")
 
 
 # -- showing how far it is ----------------------------------------------------

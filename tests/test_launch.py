@@ -226,11 +226,13 @@ def test_an_nvidia_gpu_is_one_that_the_driver_reports(tmp_path: Path, monkeypatc
 @posix_only
 def test_only_missing_system_packages_are_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert launch.missing_packages() == []  # no Debian
+    assert launch.missing_packages(launch.TEST_PACKAGES) == []  # no Debian
     present = [name for name in launch.TEST_PACKAGES if name not in ("xvfb", "libnss3", "libasound2")]
     lines = [f"{name} installed" for name in present] + ["libasound2t64 installed", "xvfb not-installed"]
     program(tmp_path, "dpkg-query", f"printf '%s\\n' {' '.join(repr(line) for line in lines)}; exit 1")
-    assert launch.missing_packages() == ["xvfb", "libnss3"]
+    assert launch.missing_packages(launch.TEST_PACKAGES) == ["libnss3", "xvfb"]
+    assert launch.missing_packages(launch.QT_LIBRARIES) == ["libnss3"]
+    assert launch.missing_packages([]) == []
 
 
 @posix_only
@@ -240,6 +242,29 @@ def test_who_is_not_root_is_told_what_to_type(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     launch.install_packages(["xvfb", "libnss3"], checkout, launch.Progress())
     assert "sudo apt-get install -y --no-install-recommends xvfb libnss3" in capsys.readouterr().err
+
+
+@posix_only
+def test_the_first_start_on_a_screen_wants_the_libraries_of_the_window(
+    checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(launch, "missing_packages", lambda wanted: asked.append(wanted) or [])
+    monkeypatch.setattr(launch, "set_up", lambda *args: None)
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+    def prepare(extras: set[str], testing: bool) -> list[str]:
+        launch.prepare(checkout, extras, testing, launch.Progress())
+        return asked[-1]
+
+    assert prepare({"qt"}, testing=True) == launch.TEST_PACKAGES
+    assert prepare({"qt"}, testing=False) == []  # set up already
+    checkout.stamp.unlink()
+    assert prepare({"qt"}, testing=False) == []  # nothing to show a window on
+    monkeypatch.setenv("DISPLAY", ":1")
+    assert prepare({"qt"}, testing=False) == launch.QT_LIBRARIES
+    assert prepare(set(), testing=False) == []  # Windows, macOS
 
 
 # -- what is said -------------------------------------------------------------
