@@ -18,7 +18,13 @@ test('counts and lift are exact', () => {
 
 test('lift is symmetric', () => {
   const of = (one, other) => firedTogether(STEPS, SAE, one).partners.find((partner) => partner.feature === other)?.lift;
-  for (const [a, b] of [[1, 2], [1, 3], [2, 3], [3, 4]]) assert.equal(of(a, b), of(b, a));
+  for (const [a, b] of [
+    [1, 2],
+    [1, 3],
+    [2, 3],
+    [3, 4],
+  ])
+    assert.equal(of(a, b), of(b, a));
   assert.equal(of(1, 4), undefined);
 });
 

@@ -2,12 +2,18 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { activationColor, css, gradient, hex } from '../../ui/js/color.js';
 
-const luminance = (rgb) => rgb.map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)).reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const luminance = (rgb) =>
+  rgb
+    .map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
 const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 const shares = Array.from({ length: 101 }, (_, i) => i / 100);
 
 test('stronger is lighter on dark ground and darker on light ground, without a step back', () => {
-  for (const [theme, sign] of [['dark', 1], ['light', -1]]) {
+  for (const [theme, sign] of [
+    ['dark', 1],
+    ['light', -1],
+  ]) {
     const values = shares.map((share) => sign * luminance(activationColor(share, theme)));
     values.slice(1).forEach((value, i) => assert.ok(value > values[i], `${theme} at ${shares[i]}`));
   }

@@ -4,15 +4,32 @@ import { GraphData } from '../../ui/js/graph/data.js';
 import { glowAt } from '../../ui/js/trail.js';
 import { SAE, step } from './messages.mjs';
 
-const node = (feature, first = 1) => ({ feature, label: null, label_state: 'unlabelled', first, last: first, count: 1, max: 1 });
-const graph = (nodes, edges = []) => ({ position: 1, nodes, edges, nodes_total: nodes.length, edges_total: edges.length });
+const node = (feature, first = 1) => ({
+  feature,
+  label: null,
+  label_state: 'unlabelled',
+  first,
+  last: first,
+  count: 1,
+  max: 1,
+});
+const graph = (nodes, edges = []) => ({
+  position: 1,
+  nodes,
+  edges,
+  nodes_total: nodes.length,
+  edges_total: edges.length,
+});
 
 test('a node keeps its place while others come and go', () => {
   const data = new GraphData();
   data.take(graph([node(1), node(2)]));
   Object.assign(data.byFeature.get(1), { x: 10, y: 20, z: 30 });
   data.take(graph([node(2)]));
-  assert.deepEqual(data.items.map((item) => item.feature), [2]);
+  assert.deepEqual(
+    data.items.map((item) => item.feature),
+    [2],
+  );
   data.take(graph([node(1), node(3)]));
   assert.deepEqual([data.items[0].x, data.items[0].y, data.items[0].z], [10, 20, 30]);
 });

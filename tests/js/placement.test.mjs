@@ -18,7 +18,8 @@ test('no two labels overlap and none leaves the view, however dense the dots', (
   assert.ok(boxes.length > 10);
   boxes.forEach((a, i) => {
     assert.ok(a.left >= 0 && a.top >= 40 && a.right <= 400 && a.bottom <= 240);
-    for (const b of boxes.slice(i + 1)) assert.ok(a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top);
+    for (const b of boxes.slice(i + 1))
+      assert.ok(a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top);
   });
 });
 

@@ -15,7 +15,16 @@ test('white space in tokens is visible', () => {
 });
 
 test('numbers say as much as they mean', () => {
-  assert.deepEqual([0, 0.034, 9.876, 12.34, 123.4, null, undefined, NaN].map(number), ['0.00', '0.03', '9.88', '12.3', '123', '–', '–', '–']);
+  assert.deepEqual([0, 0.034, 9.876, 12.34, 123.4, null, undefined, NaN].map(number), [
+    '0.00',
+    '0.03',
+    '9.88',
+    '12.3',
+    '123',
+    '–',
+    '–',
+    '–',
+  ]);
   assert.deepEqual([0, 0.0004, 0.034, 0.5, 1, null].map(percent), ['0 %', '0.040 %', '3.4 %', '50 %', '100 %', '–']);
   assert.deepEqual([900, 4_200_000, 42_000_000, 1_500_000_000].map(size), ['900 B', '4.2 MB', '42 MB', '1.5 GB']);
   assert.deepEqual([counted(1, 'token'), counted(1234, 'token')], ['1 token', '1,234 tokens']);

@@ -46,11 +46,13 @@ async function bundle() {
 function pinned(name, lock) {
   const entry = lock.packages[`node_modules/${name}`];
   const { version, license } = json(join(here, 'node_modules', name, 'package.json'));
-  if (version !== entry.version) throw new Error(`${name} ${version} is installed, but ${entry.version} is pinned: npm ci`);
+  if (version !== entry.version)
+    throw new Error(`${name} ${version} is installed, but ${entry.version} is pinned: npm ci`);
   return { name, version, license, integrity: entry.integrity };
 }
 
-const MIT = `Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+const MIT = `\
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
 documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
 rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
 persons to whom the Software is furnished to do so, subject to the following conditions:
@@ -66,7 +68,9 @@ OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR
 /** The licence text that a package ships, or that its package.json names. */
 function licenceText({ name, license }) {
   const folder = join(here, 'node_modules', name);
-  const file = readdirSync(folder).sort().find((entry) => /^licen[cs]e/i.test(entry));
+  const file = readdirSync(folder)
+    .sort()
+    .find((entry) => /^licen[cs]e/i.test(entry));
   if (file) return readFileSync(join(folder, file), 'utf8').trim().replaceAll('\r\n', '\n');
   const { author } = json(join(folder, 'package.json'));
   if (license !== 'MIT') throw new Error(`${name} ships no licence text and is not MIT`);
@@ -77,7 +81,9 @@ const { code, names } = await bundle();
 const lock = json(join(here, 'package-lock.json'));
 const packages = names.map((name) => pinned(name, lock));
 const rule = '-'.repeat(100);
-const licences = packages.map((entry) => `${entry.name} ${entry.version} (${entry.license})\n\n${licenceText(entry)}\n`);
+const licences = packages.map(
+  (entry) => `${entry.name} ${entry.version} (${entry.license})\n\n${licenceText(entry)}\n`,
+);
 const files = {
   'graph3d.js': code,
   'graph3d.d.ts': readFileSync(join(here, 'graph3d.d.ts')),
@@ -86,7 +92,9 @@ const files = {
 const manifest = {
   about: 'Built by tools/vendor: npm ci && node build.mjs',
   esbuild: esbuildVersion,
-  files: Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, { sha256: sha256(bytes), bytes: bytes.length }])),
+  files: Object.fromEntries(
+    Object.entries(files).map(([name, bytes]) => [name, { sha256: sha256(bytes), bytes: bytes.length }]),
+  ),
   packages,
 };
 files['MANIFEST.json'] = Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`);
@@ -101,9 +109,13 @@ for (const [name, bytes] of Object.entries(files)) {
     writeFileSync(path, bytes);
   }
 }
-console.log(`${packages.length} packages, graph3d.js ${(code.length / 1000).toFixed(0)} KB, sha256 ${sha256(code).slice(0, 12)}…`);
+console.log(
+  `${packages.length} packages, graph3d.js ${(code.length / 1000).toFixed(0)} KB, sha256 ${sha256(code).slice(0, 12)}…`,
+);
 if (differing.length) {
   console.error(`error: differs from the committed files: ${differing.join(', ')}`);
   process.exit(1);
 }
-console.log(check ? 'The committed files are what this builds.' : `Written to ui/vendor: ${Object.keys(files).join(', ')}`);
+console.log(
+  check ? 'The committed files are what this builds.' : `Written to ui/vendor: ${Object.keys(files).join(', ')}`,
+);

@@ -2,6 +2,14 @@
 export { default as ForceGraph3D } from '3d-force-graph';
 export { default as ForceGraph2D } from 'force-graph';
 export {
-  BufferAttribute, BufferGeometry, DynamicDrawUsage, LineSegments, NormalBlending, Object3D, Points, ShaderMaterial,
-  Sphere, Vector3,
+  BufferAttribute,
+  BufferGeometry,
+  DynamicDrawUsage,
+  LineSegments,
+  NormalBlending,
+  Object3D,
+  Points,
+  ShaderMaterial,
+  Sphere,
+  Vector3,
 } from 'three';

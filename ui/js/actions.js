@@ -38,7 +38,8 @@ export function createActions(state, bridge) {
     try {
       await refreshSessions();
       if (hello.live) await rejoin(hello.live);
-      else if (state.session && !state.session.end) await open(state.session.uid); // it ended while we were away
+      else if (state.session && !state.session.end)
+        await open(state.session.uid); // it ended while we were away
       else if (!state.session && state.sessions.length) await open(state.sessions[0].uid);
     } catch (error) {
       if (error instanceof CallError && ['disconnected', 'token'].includes(error.kind)) throw error;
@@ -105,7 +106,8 @@ export function createActions(state, bridge) {
       await call('run', { prompt, model: state.model, saes: state.saes, settings });
     } catch (error) {
       const record = asRecord(error);
-      if (record.kind === 'busy') state.fail(record); // the run that is going on ends by itself
+      if (record.kind === 'busy')
+        state.fail(record); // the run that is going on ends by itself
       else refused(record);
     }
   }
@@ -187,7 +189,7 @@ export function createActions(state, bridge) {
    * @returns {Promise<Session>}
    */
   async function messagesOf(session) {
-    for (let after = -1; ; ) {
+    for (let after = -1; ;) {
       const answer = await call('messages', { session: session.uid, after, max: PAGE });
       for (const message of answer.messages) receive(session, message);
       after += answer.messages.length;

@@ -151,4 +151,5 @@ export async function pull(bridge, after, on) {
 }
 
 /** Until the next picture, so that a fast model is drawn once per frame. A hidden page has no frames, but goes on. */
-const frame = () => new Promise((resolve) => (document.hidden ? setTimeout(resolve, 30) : requestAnimationFrame(resolve)));
+const frame = () =>
+  new Promise((resolve) => (document.hidden ? setTimeout(resolve, 30) : requestAnimationFrame(resolve)));

@@ -8,7 +8,7 @@
  * @property {number} feature
  * @property {string | null} label
  * @property {number} count   positions where both fired
- * @property {number} lift    count × positions ÷ (count of the one × count of the other); 1 = as often as chance predicts
+ * @property {number} lift    count × positions ÷ (count of one × count of other); 1 = as often as chance predicts
  */
 
 /**

@@ -37,8 +37,11 @@ export function place(wishes, view, before = new Map()) {
     for (const side of sides) {
       const { left, top } = corner(wish, side);
       const box = { left, top, right: left + wish.width, bottom: top + wish.height };
-      const inside = left >= 2 && box.right <= view.width - 2
-        && top >= 2 + (view.top ?? 0) && box.bottom <= view.height - 2 - (view.bottom ?? 0);
+      const inside =
+        left >= 2 &&
+        box.right <= view.width - 2 &&
+        top >= 2 + (view.top ?? 0) &&
+        box.bottom <= view.height - 2 - (view.bottom ?? 0);
       if (inside && !taken.some((other) => overlap(box, other))) {
         taken.push(box);
         placed.push({ id: wish.id, left, top, side });

@@ -134,7 +134,8 @@ export class State {
   #fitSae() {
     const offered = this.session?.start?.saes ?? this.saes;
     if (!offered.includes(this.sae)) {
-      const best = this.hello?.models.find((model) => model.id === (this.session?.start?.model ?? this.model))?.sae ?? '';
+      const best =
+        this.hello?.models.find((model) => model.id === (this.session?.start?.model ?? this.model))?.sae ?? '';
       this.sae = offered.includes(best) ? best : (offered[0] ?? '');
       if (this.feature && this.feature.sae !== this.sae) this.inspect(null);
     }

@@ -72,7 +72,11 @@ export function percent(share) {
 
 /** @param {number} bytes */
 export function size(bytes) {
-  for (const [unit, scale] of /** @type {[string, number][]} */ ([['GB', 1e9], ['MB', 1e6], ['KB', 1e3]])) {
+  for (const [unit, scale] of /** @type {[string, number][]} */ ([
+    ['GB', 1e9],
+    ['MB', 1e6],
+    ['KB', 1e3],
+  ])) {
     if (bytes >= scale) return `${(bytes / scale).toFixed(bytes >= 10 * scale ? 0 : 1)} ${unit}`;
   }
   return `${bytes} B`;
@@ -113,5 +117,9 @@ export function moment(iso, now = new Date()) {
   if (date.toDateString() === now.toDateString()) {
     return date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
   }
-  return date.toLocaleDateString([], { day: 'numeric', month: 'short', year: date.getFullYear() === now.getFullYear() ? undefined : 'numeric' });
+  return date.toLocaleDateString([], {
+    day: 'numeric',
+    month: 'short',
+    year: date.getFullYear() === now.getFullYear() ? undefined : 'numeric',
+  });
 }

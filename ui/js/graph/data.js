@@ -56,16 +56,30 @@ export class GraphData {
       if (!partners.has(a)) partners.set(a, b);
       if (!partners.has(b)) partners.set(b, a);
     }
-    const reach = this.byFeature.size ? Math.max(40, ...this.items.map((item) => Math.hypot(item.x, item.y, item.z))) : 60;
+    const reach = this.byFeature.size
+      ? Math.max(40, ...this.items.map((item) => Math.hypot(item.x, item.y, item.z)))
+      : 60;
     for (const { feature, label, label_state, first } of fresh) {
       const beside = this.byFeature.get(partners.get(feature));
       const way = direction(feature);
       const at = beside ? { x: beside.x, y: beside.y, z: beside.z } : { x: 0, y: 0, z: 0 };
       const far = beside ? 14 : reach * (0.55 + 0.4 * noise(feature + 0.5));
       this.byFeature.set(feature, {
-        feature, label, label_state, first,
-        x: at.x + way.x * far, y: at.y + way.y * far, z: at.z + way.z * far,
-        hidden: false, now: 0, share: 0, radius: 2, rgb: [0.5, 0.5, 0.5], alpha: 0, glow: 0, ring: 0,
+        feature,
+        label,
+        label_state,
+        first,
+        x: at.x + way.x * far,
+        y: at.y + way.y * far,
+        z: at.z + way.z * far,
+        hidden: false,
+        now: 0,
+        share: 0,
+        radius: 2,
+        rgb: [0.5, 0.5, 0.5],
+        alpha: 0,
+        glow: 0,
+        ring: 0,
       });
     }
     this.items = nodes.map((node) => /** @type {Item} */ (this.byFeature.get(node.feature)));
@@ -74,7 +88,9 @@ export class GraphData {
       source: /** @type {Item} */ (this.byFeature.get(a)),
       target: /** @type {Item} */ (this.byFeature.get(b)),
       weight: Math.log(1 + count) / Math.log(1 + most),
-      hidden: false, rgb: [0.5, 0.5, 0.5], alpha: 0,
+      hidden: false,
+      rgb: [0.5, 0.5, 0.5],
+      alpha: 0,
     }));
   }
 

@@ -2,7 +2,13 @@
 // All dots in one Points object, all edges in one LineSegments object: two draw calls for any graph.
 
 import {
-  BufferAttribute, BufferGeometry, DynamicDrawUsage, LineSegments, NormalBlending, Points, ShaderMaterial,
+  BufferAttribute,
+  BufferGeometry,
+  DynamicDrawUsage,
+  LineSegments,
+  NormalBlending,
+  Points,
+  ShaderMaterial,
 } from '../../vendor/graph3d.js';
 
 /** @import { Item, Tie } from './data.js' */
@@ -71,13 +77,24 @@ export class Drawing3D {
     this.lineAttributes = { position: buffer(2 * EDGES, 3), tint: buffer(2 * EDGES, 4) };
     const dots = geometry(this.dotAttributes);
     const segments = geometry(this.lineAttributes);
-    this.points = new Points(dots, new ShaderMaterial({
-      ...shared, vertexShader: DOT_VERTEX, fragmentShader: DOT_FRAGMENT,
-      uniforms: { scale: this.scale, haze: this.haze, mark: this.mark, halo: this.halo },
-    }));
-    this.lines = new LineSegments(segments, new ShaderMaterial({
-      ...shared, vertexShader: LINE_VERTEX, fragmentShader: LINE_FRAGMENT, uniforms: { haze: this.haze },
-    }));
+    this.points = new Points(
+      dots,
+      new ShaderMaterial({
+        ...shared,
+        vertexShader: DOT_VERTEX,
+        fragmentShader: DOT_FRAGMENT,
+        uniforms: { scale: this.scale, haze: this.haze, mark: this.mark, halo: this.halo },
+      }),
+    );
+    this.lines = new LineSegments(
+      segments,
+      new ShaderMaterial({
+        ...shared,
+        vertexShader: LINE_VERTEX,
+        fragmentShader: LINE_FRAGMENT,
+        uniforms: { haze: this.haze },
+      }),
+    );
     this.dots = dots;
     this.segments = segments;
     for (const object of [this.points, this.lines]) {
@@ -98,8 +115,10 @@ export class Drawing3D {
     const m = camera.matrixWorldInverse.elements;
     const depth = (/** @type {Item} */ item) => m[2] * item.x + m[6] * item.y + m[10] * item.z;
     const front = (/** @type {Item} */ item) => (item.ring ? 2 : item.now > 0 ? 1 : 0);
-    const drawn = items.filter((item) => !item.hidden)
-      .sort((a, b) => front(a) - front(b) || depth(a) - depth(b)).slice(-NODES);
+    const drawn = items
+      .filter((item) => !item.hidden)
+      .sort((a, b) => front(a) - front(b) || depth(a) - depth(b))
+      .slice(-NODES);
     const { position, tint, look } = this.dotAttributes;
     drawn.forEach(({ x, y, z, rgb, radius, alpha, glow, ring }, i) => {
       position.array.set([x, y, z], 3 * i);

@@ -23,17 +23,25 @@ export class Scene2D {
     this.handlers = handlers;
     const graph = new ForceGraph2D(home);
     this.graph = graph;
-    graph.backgroundColor('rgba(0,0,0,0)').enableNodeDrag(false).nodeId('feature').nodeLabel(() => null)
+    graph
+      .backgroundColor('rgba(0,0,0,0)')
+      .enableNodeDrag(false)
+      .nodeId('feature')
+      .nodeLabel(() => null)
       .autoPauseRedraw(true)
       .nodeVisibility((/** @type {Item} */ item) => !item.hidden)
       .linkVisibility((/** @type {Tie} */ tie) => !tie.hidden)
       .linkColor((/** @type {Tie} */ tie) => css(tie.rgb, tie.alpha))
       .linkWidth(1)
-      .nodeCanvasObject((/** @type {Item} */ item, /** @type {CanvasRenderingContext2D} */ context) => this.#dot(item, context))
-      .nodePointerAreaPaint((/** @type {Item} */ item, /** @type {string} */ color, /** @type {CanvasRenderingContext2D} */ context) => {
-        context.fillStyle = color;
-        disc(context, item, Math.max(4, item.radius * 1.25));
-      })
+      .nodeCanvasObject((/** @type {Item} */ item, /** @type {CanvasRenderingContext2D} */ context) =>
+        this.#dot(item, context),
+      )
+      .nodePointerAreaPaint(
+        (/** @type {Item} */ item, /** @type {string} */ color, /** @type {CanvasRenderingContext2D} */ context) => {
+          context.fillStyle = color;
+          disc(context, item, Math.max(4, item.radius * 1.25));
+        },
+      )
       .onNodeClick((/** @type {Item} */ item) => handlers.click(item))
       .onBackgroundClick(() => handlers.click(null))
       .onNodeHover((/** @type {Item | null} */ item) => handlers.hover(item))

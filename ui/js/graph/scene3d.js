@@ -60,8 +60,14 @@ export class Scene3D {
     this.handlers = handlers;
     const graph = new ForceGraph3D(home, { controlType: 'orbit', rendererConfig: { antialias: true, alpha: true } });
     this.graph = graph;
-    graph.backgroundColor('rgba(0,0,0,0)').showNavInfo(false).enableNodeDrag(false)
-      .nodeId('feature').nodeLabel(() => null).nodeThreeObject(() => new Hit()).linkVisibility(false)
+    graph
+      .backgroundColor('rgba(0,0,0,0)')
+      .showNavInfo(false)
+      .enableNodeDrag(false)
+      .nodeId('feature')
+      .nodeLabel(() => null)
+      .nodeThreeObject(() => new Hit())
+      .linkVisibility(false)
       .onNodeClick((/** @type {Item} */ item) => handlers.click(item))
       .onBackgroundClick(() => handlers.click(null))
       .onNodeHover((/** @type {Item | null} */ item) => handlers.hover(item));
@@ -100,7 +106,14 @@ export class Scene3D {
 
   #watchCamera() {
     const controls = this.graph.controls();
-    Object.assign(controls, { enableDamping: true, dampingFactor: 0.14, rotateSpeed: 0.7, zoomSpeed: 0.9, minDistance: 30, maxDistance: 2500 });
+    Object.assign(controls, {
+      enableDamping: true,
+      dampingFactor: 0.14,
+      rotateSpeed: 0.7,
+      zoomSpeed: 0.9,
+      minDistance: 30,
+      maxDistance: 2500,
+    });
     controls.addEventListener('start', () => (this.#framed = false));
     controls.addEventListener('change', () => this.wake());
     for (const event of ['pointermove', 'pointerdown', 'wheel']) {
@@ -210,7 +223,8 @@ export class Scene3D {
     const camera = this.graph.camera();
     const target = this.graph.controls().target;
     const distance = new Vector3().copy(camera.position).sub(target).length();
-    this.drawing.scale.value = (this.#height * this.graph.renderer().getPixelRatio()) / (2 * Math.tan((camera.fov * Math.PI) / 360));
+    this.drawing.scale.value =
+      (this.#height * this.graph.renderer().getPixelRatio()) / (2 * Math.tan((camera.fov * Math.PI) / 360));
     if (view) this.drawing.haze.value = [distance - 0.6 * view.reach, distance + 1.4 * view.reach];
     if (!view || !this.#framed || !this.#moving) return;
     const side = new Vector3().copy(camera.position).sub(target).normalize();
@@ -229,7 +243,11 @@ export class Scene3D {
   reset(ms) {
     const view = this.#view() ?? { middle: new Vector3(), distance: 300 };
     this.#framed = true;
-    this.graph.cameraPosition({ x: view.middle.x, y: view.middle.y, z: view.middle.z + view.distance }, view.middle, ms);
+    this.graph.cameraPosition(
+      { x: view.middle.x, y: view.middle.y, z: view.middle.z + view.distance },
+      view.middle,
+      ms,
+    );
     this.wake(ms + LINGER);
   }
 
@@ -237,7 +255,10 @@ export class Scene3D {
   flyTo(item, ms) {
     const camera = this.graph.camera();
     const side = new Vector3().copy(camera.position).sub(this.graph.controls().target).normalize();
-    const now = new Vector3().copy(camera.position).sub(new Vector3(item.x, item.y, item.z)).length();
+    const now = new Vector3()
+      .copy(camera.position)
+      .sub(new Vector3(item.x, item.y, item.z))
+      .length();
     const near = Math.min(now, Math.max(200, 0.7 * (this.#view()?.distance ?? now)));
     const to = side.multiplyScalar(near).add(new Vector3(item.x, item.y, item.z));
     this.#framed = false;

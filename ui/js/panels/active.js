@@ -54,7 +54,14 @@ export function activePanel(state) {
 
     sayWhere(step);
     sayMeasures(step);
-    setText($('active-count'), reading && !step?.is_bos ? (listed.length < reading.l0 ? `${listed.length} of ${counted(reading.l0, 'feature')}` : counted(reading.l0, 'feature')) : '');
+    setText(
+      $('active-count'),
+      reading && !step?.is_bos
+        ? listed.length < reading.l0
+          ? `${listed.length} of ${counted(reading.l0, 'feature')}`
+          : counted(reading.l0, 'feature')
+        : '',
+    );
     $('active-count').title = 'Kept are the strongest of each token; how many, the settings say.';
     while (rows.length < listed.length) {
       rows.push(makeRow());
@@ -67,10 +74,21 @@ export function activePanel(state) {
   /** @param {Step | undefined} step */
   function sayWhere(step) {
     if (!step) return at.replaceChildren(el('span', { className: 'muted' }, 'Nothing has been read yet.'));
-    if (step.is_bos) return at.replaceChildren(el('span', { className: 'muted' }, 'At the start of the text. No features are listed here: this position is the same for every prompt.'));
+    if (step.is_bos)
+      return at.replaceChildren(
+        el(
+          'span',
+          { className: 'muted' },
+          'At the start of the text. No features are listed here: this position is the same for every prompt.',
+        ),
+      );
     at.replaceChildren(
-      'at ', el('q', {}, quoted(step.piece).slice(1, -1)),
-      ...(step.next ? [' → next ', el('q', {}, quoted(step.next.text).slice(1, -1))] : [el('span', { className: 'muted' }, state.session?.end ? ' → last token' : ' → next …')]));
+      'at ',
+      el('q', {}, quoted(step.piece).slice(1, -1)),
+      ...(step.next
+        ? [' → next ', el('q', {}, quoted(step.next.text).slice(1, -1))]
+        : [el('span', { className: 'muted' }, state.session?.end ? ' → last token' : ' → next …')]),
+    );
   }
 
   /** @param {Step | undefined} step */
@@ -78,12 +96,26 @@ export function activePanel(state) {
     const reading = step && !step.is_bos ? step.saes[state.sae] : null;
     measures.replaceChildren(
       measure('L0', reading ? String(reading.l0) : '–', 'How many features are active at this token'),
-      measure('unexplained', percent(reading?.unexplained), 'Share of the model’s activity here that the SAE does not reproduce'),
+      measure(
+        'unexplained',
+        percent(reading?.unexplained),
+        'Share of the model’s activity here that the SAE does not reproduce',
+      ),
       measure('entropy', step ? `${number(step.entropy)} nats` : '–', 'How open the next token is; 0 = certain'),
-      measure('surprise', step?.logprob === null || !step ? '–' : `${number(-step.logprob)} nats`, 'How improbable this token was: −log p'));
+      measure(
+        'surprise',
+        step?.logprob === null || !step ? '–' : `${number(-step.logprob)} nats`,
+        'How improbable this token was: −log p',
+      ),
+    );
   }
 
-  /** @param {ReturnType<typeof makeRow>} row @param {ActiveFeature | undefined} active @param {number} rank @param {number} strongest */
+  /**
+   * @param {ReturnType<typeof makeRow>} row
+   * @param {ActiveFeature | undefined} active
+   * @param {number} rank
+   * @param {number} strongest
+   */
   function fill(row, active, rank, strongest) {
     row.item.hidden = !active;
     if (!active) return;
@@ -97,8 +129,12 @@ export function activePanel(state) {
     setText(row.activation, number(activation));
     row.bar.style.width = `${(100 * activation) / (strongest || 1)}%`;
     row.bar.style.background = css(activationColor(activation / (strongest || 1), theme()));
-    setText(row.effect, effect === null || Math.abs(effect) < 0.005 ? '' : `${effect > 0 ? '+' : '−'}${number(Math.abs(effect))}`);
-    row.button.title = `feature ${feature} · activation ${number(activation)}${effect === null ? '' : ` · direct effect on the next token's logit ${number(effect)}`}`;
+    setText(
+      row.effect,
+      effect === null || Math.abs(effect) < 0.005 ? '' : `${effect > 0 ? '+' : '−'}${number(Math.abs(effect))}`,
+    );
+    const direct = effect === null ? '' : ` · direct effect on the next token's logit ${number(effect)}`;
+    row.button.title = `feature ${feature} · activation ${number(activation)}${direct}`;
   }
 }
 
@@ -111,6 +147,14 @@ function makeRow() {
   const effect = el('span', { className: 'effect' });
   const activation = el('span', { className: 'activation' });
   const bar = el('i');
-  const button = el('button', { type: 'button' }, rank, name, effect, activation, el('span', { className: 'bar' }, bar));
+  const button = el(
+    'button',
+    { type: 'button' },
+    rank,
+    name,
+    effect,
+    activation,
+    el('span', { className: 'bar' }, bar),
+  );
   return { item: el('li', {}, button), button, rank, name, effect, activation, bar };
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// The inspector: what a feature is said to mean, by whom and how sure, and what it did in this session up to the cursor.
+// The inspector: what a feature is said to mean, by whom and how sure, and what it did in this session so far.
 
 import { $, el, icon } from '../dom.js';
 import { asRecord } from '../actions.js';
@@ -10,6 +10,7 @@ import { theme } from '../theme.js';
 import { counted, featureName, hookName, number, percent, visible } from '../words.js';
 
 /** @import { Actions } from '../actions.js' */
+/** @import { Partner } from '../cofiring.js' */
 /** @import { State } from '../state.js' */
 /** @import { ErrorRecord, FeatureRecord, Step } from '../types.js' */
 
@@ -62,7 +63,13 @@ export function featurePanel(state, actions) {
     const selected = state.feature;
     if (!selected) {
       pane.removeAttribute('data-feature');
-      pane.replaceChildren(el('p', { className: 'hint' }, 'Click a dot or a feature in the list to see what it stands for and where it fired.'));
+      pane.replaceChildren(
+        el(
+          'p',
+          { className: 'hint' },
+          'Click a dot or a feature in the list to see what it stands for and where it fired.',
+        ),
+      );
       return;
     }
     const { sae, feature } = selected;
@@ -75,16 +82,35 @@ export function featurePanel(state, actions) {
       ...fired(steps, sae, feature),
       ...together(steps, sae, feature),
       ...about(),
-      neuronpedia());
+      neuronpedia(),
+    );
   }
 
   /** @param {string} sae @param {number} feature */
   function heading(sae, feature) {
     const hook = record?.hook ?? state.hello?.saes.find((one) => one.id === sae)?.hook ?? sae;
     const name = record ? featureName(feature, record.label?.text ?? null, record.label_state) : `feature ${feature}`;
-    return el('header', {},
-      el('div', {}, el('h2', {}, name), el('p', { className: 'muted', title: `${sae}, ${hook}` }, `feature ${feature} · ${hookName(hook)}`)),
-      el('button', { type: 'button', className: 'quiet', 'aria-label': 'Close the inspector', title: 'Close', onclick: () => state.inspect(null) }, icon('close')));
+    return el(
+      'header',
+      {},
+      el(
+        'div',
+        {},
+        el('h2', {}, name),
+        el('p', { className: 'muted', title: `${sae}, ${hook}` }, `feature ${feature} · ${hookName(hook)}`),
+      ),
+      el(
+        'button',
+        {
+          type: 'button',
+          className: 'quiet',
+          'aria-label': 'Close the inspector',
+          title: 'Close',
+          onclick: () => state.inspect(null),
+        },
+        icon('close'),
+      ),
+    );
   }
 
   /** The label's worth in one line: who says so, and how sure that is. */
@@ -93,7 +119,11 @@ export function featurePanel(state, actions) {
     const { label, statistics } = record;
     const score = label && label.score !== null ? `${label.score_name || 'score'} ${number(label.score)}` : '';
     const rate = statistics.density === undefined ? '' : `fires at ${percent(statistics.density)} of tokens`;
-    return el('p', { className: 'worth' }, ...[label ? `says ${label.origin}` : '', score, rate].filter(Boolean).map((text) => el('span', {}, text)));
+    return el(
+      'p',
+      { className: 'worth' },
+      ...[label ? `says ${label.origin}` : '', score, rate].filter(Boolean).map((text) => el('span', {}, text)),
+    );
   }
 
   /** All that is known of the label and the feature, whatever its source gave. */
@@ -104,7 +134,8 @@ export function featurePanel(state, actions) {
     const facts = [];
     if (label) {
       facts.push(['method', label.method]);
-      for (const [name, value] of Object.entries(label.details)) facts.push([name, typeof value === 'number' ? number(value) : String(value)]);
+      for (const [name, value] of Object.entries(label.details))
+        facts.push([name, typeof value === 'number' ? number(value) : String(value)]);
     }
     if (statistics.max_activation !== undefined) facts.push(['strongest known', number(statistics.max_activation)]);
     facts.push(['SAE', record.sae], ['hook point', record.hook ?? 'unknown']);
@@ -121,20 +152,39 @@ export function featurePanel(state, actions) {
     const places = activations.map((activation, i) => ({ activation, i })).filter((place) => place.activation > 0);
     const best = places.sort((x, y) => y.activation - x.activation).slice(0, SNIPPETS);
     return [
-      el('h3', {}, 'In this session', el('small', {}, `${counted(places.length, 'time')} in ${counted(steps.length, 'token')}`)),
+      el(
+        'h3',
+        {},
+        'In this session',
+        el('small', {}, `${counted(places.length, 'time')} in ${counted(steps.length, 'token')}`),
+      ),
       sparkline(steps, activations, strongest),
       ...best.map((place) => snippet(steps, activations, place.i, strongest)),
     ];
   }
 
-  /** The activation over the session so far; in a long one a bar is the strongest of several tokens. @param {Step[]} steps @param {number[]} activations @param {number} strongest */
+  /**
+   * The activation over the session so far; in a long one a bar is the strongest of several tokens.
+   * @param {Step[]} steps
+   * @param {number[]} activations
+   * @param {number} strongest
+   */
   function sparkline(steps, activations, strongest) {
     const each = Math.ceil(activations.length / BARS);
     const bars = Array.from({ length: Math.ceil(activations.length / (each || 1)) }, (_, i) => {
       const share = strongest ? Math.max(...activations.slice(i * each, (i + 1) * each)) / strongest : 0;
-      return el('i', { style: `height:${Math.max(4, 100 * share)}%;background:${share ? css(activationColor(share, theme())) : 'var(--line)'}` });
+      const color = share ? css(activationColor(share, theme())) : 'var(--line)';
+      return el('i', { style: `height:${Math.max(4, 100 * share)}%;background:${color}` });
     });
-    return el('div', { className: 'sparkline', role: 'img', 'aria-label': `Activation over ${counted(steps.length, 'token')}, strongest ${number(strongest)}` }, ...bars);
+    return el(
+      'div',
+      {
+        className: 'sparkline',
+        role: 'img',
+        'aria-label': `Activation over ${counted(steps.length, 'token')}, strongest ${number(strongest)}`,
+      },
+      ...bars,
+    );
   }
 
   /** @param {Step[]} steps @param {number[]} activations @param {number} center @param {number} strongest */
@@ -147,8 +197,12 @@ export function featurePanel(state, actions) {
       const { background, strong } = ground(share, theme());
       return el('mark', { style: `background:${background}`, className: strong ? 'strong' : '' }, text);
     });
-    return el('button', { type: 'button', className: 'snippet', 'data-go': steps[center].position, title: 'Move the cursor here' },
-      el('span', {}, ...words), el('small', {}, number(activations[center])));
+    return el(
+      'button',
+      { type: 'button', className: 'snippet', 'data-go': steps[center].position, title: 'Move the cursor here' },
+      el('span', {}, ...words),
+      el('small', {}, number(activations[center])),
+    );
   }
 
   /** @param {Step[]} steps @param {string} sae @param {number} feature */
@@ -158,20 +212,41 @@ export function featurePanel(state, actions) {
     if (!partners.length) return [];
     return [
       el('h3', {}, 'Fired together with', el('small', {}, 'times · lift')),
-      ...partners.slice(0, PARTNERS).map((partner) =>
-        el('button', { type: 'button', className: 'partner', 'data-other': partner.feature,
-          title: `${counted(partner.count, 'token')} together, ${number(partner.lift)} times as often as their own rates predict` },
-        el('span', {}, featureName(partner.feature, partner.label)), el('small', {}, `${partner.count} · ${number(partner.lift)}×`))),
+      ...partners.slice(0, PARTNERS).map(partnerRow),
     ];
+  }
+
+  /** @param {Partner} partner */
+  function partnerRow({ feature, label, count, lift }) {
+    const title = `${counted(count, 'token')} together, ${number(lift)} times as often as their own rates predict`;
+    return el(
+      'button',
+      { type: 'button', className: 'partner', 'data-other': feature, title },
+      el('span', {}, featureName(feature, label)),
+      el('small', {}, `${count} · ${number(lift)}×`),
+    );
   }
 
   function neuronpedia() {
     if (!record) return '';
     const url = record.neuronpedia_url;
     const reason = url ? '' : 'Neuronpedia has no page for this SAE';
-    return el('footer', {},
-      el('button', { type: 'button', id: 'neuronpedia', disabled: !url, title: reason || 'Opens in your browser',
-        onclick: () => url && void actions.openUrl(url) }, 'Neuronpedia', icon('link')),
-      reason ? el('small', {}, reason) : '');
+    return el(
+      'footer',
+      {},
+      el(
+        'button',
+        {
+          type: 'button',
+          id: 'neuronpedia',
+          disabled: !url,
+          title: reason || 'Opens in your browser',
+          onclick: () => url && void actions.openUrl(url),
+        },
+        'Neuronpedia',
+        icon('link'),
+      ),
+      reason ? el('small', {}, reason) : '',
+    );
   }
 }

@@ -6,20 +6,49 @@ import { KEYS } from '../keys.js';
 
 const WHAT = [
   ['Token', 'A piece of text that the model reads or writes: a word, part of a word, a comma.'],
-  ['Feature', 'A direction inside the model that a sparse autoencoder (SAE) has found. It fires at some tokens; its label says what it seems to stand for, its score how sure that is.'],
-  ['Position', 'All that is shown for a token is what the model computed at that token: what it has read so far and what it is about to say. The features behind a new token are those of the token before it.'],
-  ['Edge', 'Two features that fired at the same tokens. “Lift” keeps the pairs that fired together more than their own rates predict, and at least twice; “count” takes the raw number of times.'],
-  ['Unexplained share', 'How much of the model’s activity at a token the SAE does not reproduce. When it is high, the features tell little of the story.'],
+  [
+    'Feature',
+    'A direction inside the model that a sparse autoencoder (SAE) has found. It fires at some tokens. ' +
+      'Its label says what it seems to stand for, the score beside the label how sure that is.',
+  ],
+  [
+    'Position',
+    'All that is shown for a token is what the model computed at that token: what it has read so far and what it is ' +
+      'about to say. The features behind a new token are those of the token before it.',
+  ],
+  [
+    'Edge',
+    'Two features that fired at the same tokens, at least twice. “Lift” keeps the pairs that fired together more ' +
+      'than their own rates predict; “count” takes the raw number of times.',
+  ],
+  [
+    'Unexplained share',
+    'How much of the model’s activity at a token the SAE does not reproduce. Where it is high, the features tell ' +
+      'little of the story.',
+  ],
 ];
 
 export function helpDialog() {
   /** @type {HTMLDialogElement} */
   const dialog = $('help-dialog');
   dialog.append(
-    el('header', {}, el('h2', { id: 'help-title' }, 'What you see'), el('button', { type: 'button', className: 'quiet', 'aria-label': 'Close', onclick: () => dialog.close() }, icon('close'))),
+    el(
+      'header',
+      {},
+      el('h2', { id: 'help-title' }, 'What you see'),
+      el(
+        'button',
+        { type: 'button', className: 'quiet', 'aria-label': 'Close', onclick: () => dialog.close() },
+        icon('close'),
+      ),
+    ),
     el('dl', { className: 'what' }, ...WHAT.flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)])),
     el('h2', {}, 'Keys'),
-    el('dl', { className: 'keys' }, ...KEYS.flatMap(([keys, does]) => [el('dt', {}, ...keyCaps(keys)), el('dd', {}, does)])),
+    el(
+      'dl',
+      { className: 'keys' },
+      ...KEYS.flatMap(([keys, does]) => [el('dt', {}, ...keyCaps(keys)), el('dd', {}, does)]),
+    ),
   );
   dialog.addEventListener('click', (event) => {
     if (event.target === dialog) dialog.close(); // a click beside it

@@ -20,12 +20,23 @@ export function loadingPanel(state, actions) {
     card.classList.toggle('failed', Boolean(failed));
     if (failed) {
       card.replaceChildren(
-        el('b', {}, failed.message), failed.hint ? el('span', {}, failed.hint) : '',
-        el('button', { type: 'button', id: 'retry', onclick: () => void actions.load() }, 'Try again'));
+        el('b', {}, failed.message),
+        failed.hint ? el('span', {}, failed.hint) : '',
+        el('button', { type: 'button', id: 'retry', onclick: () => void actions.load() }, 'Try again'),
+      );
     } else if (!card.hidden) {
       const now = state.stages.length - 1;
-      card.replaceChildren(el('ol', {}, ...state.stages.map((stage, i) =>
-        i < now ? el('li', {}, icon('check'), stage) : el('li', { className: 'now' }, el('i', { className: 'spinner' }), stage))));
+      card.replaceChildren(
+        el(
+          'ol',
+          {},
+          ...state.stages.map((stage, i) =>
+            i < now
+              ? el('li', {}, icon('check'), stage)
+              : el('li', { className: 'now' }, el('i', { className: 'spinner' }), stage),
+          ),
+        ),
+      );
     }
   });
 }

@@ -15,7 +15,9 @@ export function noticesPanel(state) {
 
   state.on('failure', () => {
     failure.hidden = !state.failure;
-    failure.replaceChildren(...(state.failure ? [...said(state.failure), closing('Dismiss the error', () => state.fail(null))] : []));
+    failure.replaceChildren(
+      ...(state.failure ? [...said(state.failure), closing('Dismiss the error', () => state.fail(null))] : []),
+    );
   });
 
   state.on('connection', () => {
@@ -31,10 +33,13 @@ export function noticesPanel(state) {
     const found = [...(state.hello?.problems ?? [])];
     if (store?.message) found.unshift({ name: 'sessions.db', message: store.message, hint: store.path });
     problems.hidden = dismissed || !found.length;
-    problems.replaceChildren(el('ul', {}, ...found.map(problem)), closing('Dismiss the problems', () => {
-      dismissed = true;
-      problems.hidden = true;
-    }));
+    problems.replaceChildren(
+      el('ul', {}, ...found.map(problem)),
+      closing('Dismiss the problems', () => {
+        dismissed = true;
+        problems.hidden = true;
+      }),
+    );
   });
 }
 
@@ -42,7 +47,15 @@ export function noticesPanel(state) {
 const problem = ({ name, message, hint }) => el('li', {}, el('b', {}, name), ...said({ message, hint }));
 
 /** @param {{message: string, hint: string}} error */
-const said = ({ message, hint }) => [el('span', { className: 'message' }, message), hint ? el('span', { className: 'hint' }, hint) : ''];
+const said = ({ message, hint }) => [
+  el('span', { className: 'message' }, message),
+  hint ? el('span', { className: 'hint' }, hint) : '',
+];
 
 /** @param {string} name @param {() => void} act */
-const closing = (name, act) => el('button', { type: 'button', className: 'quiet close', 'aria-label': name, title: name, onclick: act }, icon('close'));
+const closing = (name, act) =>
+  el(
+    'button',
+    { type: 'button', className: 'quiet close', 'aria-label': name, title: name, onclick: act },
+    icon('close'),
+  );

@@ -20,7 +20,14 @@ export function pickerPanel(state, actions) {
 
   model.addEventListener('change', () => {
     const chosen = state.hello?.models.find((one) => one.id === model.value);
-    state.choose(model.value, chosen?.sae ? [chosen.sae] : saesOf(model.value).slice(0, 1).map((sae) => sae.id));
+    state.choose(
+      model.value,
+      chosen?.sae
+        ? [chosen.sae]
+        : saesOf(model.value)
+            .slice(0, 1)
+            .map((sae) => sae.id),
+    );
     void actions.load();
   });
   shown.addEventListener('change', () => state.showSae(shown.value));
@@ -32,7 +39,12 @@ export function pickerPanel(state, actions) {
     const models = state.hello?.models ?? [];
     model.replaceChildren(
       ...models.map((one) =>
-        el('option', { value: one.id, selected: one.id === state.model, title: one.about }, one.installed ? one.name : `${one.name} (${missing(one.size_bytes)})`)),
+        el(
+          'option',
+          { value: one.id, selected: one.id === state.model, title: one.about },
+          one.installed ? one.name : `${one.name} (${missing(one.size_bytes)})`,
+        ),
+      ),
     );
     setText($('saes-count'), String(state.saes.length));
     fillPopover();
@@ -42,7 +54,8 @@ export function pickerPanel(state, actions) {
     const rows = saesOf(state.model).map((sae) => {
       const box = el('input', { type: 'checkbox', value: sae.id, checked: state.saes.includes(sae.id) });
       box.addEventListener('change', () => {
-        const chosen = saesOf(state.model).map((one) => one.id)
+        const chosen = saesOf(state.model)
+          .map((one) => one.id)
           .filter((id) => (id === sae.id ? box.checked : state.saes.includes(id)));
         if (!chosen.length) {
           box.checked = true; // a run without any SAE has nothing to show
@@ -51,9 +64,15 @@ export function pickerPanel(state, actions) {
         state.choose(state.model, chosen);
         void actions.load();
       });
-      const cost = sae.installed ? counted(sae.width, 'feature') : `${counted(sae.width, 'feature')}, ${missing(sae.size_bytes)}`;
-      return el('label', { className: 'check sae', title: sae.about },
-        box, el('span', {}, el('b', {}, saeName(sae, sae.id)), el('small', {}, `${sae.id} · ${cost}`)));
+      const cost = sae.installed
+        ? counted(sae.width, 'feature')
+        : `${counted(sae.width, 'feature')}, ${missing(sae.size_bytes)}`;
+      return el(
+        'label',
+        { className: 'check sae', title: sae.about },
+        box,
+        el('span', {}, el('b', {}, saeName(sae, sae.id)), el('small', {}, `${sae.id} · ${cost}`)),
+      );
     });
     const focused = /** @type {HTMLInputElement | null} */ (document.activeElement)?.value;
     popover.replaceChildren(el('div', { className: 'head' }, el('h2', {}, 'SAEs that read the next run')), ...rows);
@@ -67,7 +86,9 @@ export function pickerPanel(state, actions) {
     if (shown.dataset.signature === signature) return; // an open list must not be rebuilt at each token
     shown.dataset.signature = signature;
     shown.replaceChildren(
-      ...known.map(({ id, sae }) => el('option', { value: id, selected: id === state.sae, title: id }, saeName(sae, id))),
+      ...known.map(({ id, sae }) =>
+        el('option', { value: id, selected: id === state.sae, title: id }, saeName(sae, id)),
+      ),
     );
     shown.disabled = offered.length < 2;
   });

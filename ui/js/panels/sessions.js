@@ -23,12 +23,20 @@ export function sessionsPanel(state, actions) {
   state.on(['sessions', 'session', 'running'], () => {
     const focused = /** @type {HTMLElement | null} */ (document.activeElement)?.dataset.session;
     if (!state.sessions.length) {
-      list.replaceChildren(el('p', { className: 'hint' }, 'What you run is kept here and can be replayed, without the model.'));
+      list.replaceChildren(
+        el('p', { className: 'hint' }, 'What you run is kept here and can be replayed, without the model.'),
+      );
       return;
     }
     list.replaceChildren(...state.sessions.map(row));
     if (state.moreSessions) {
-      list.append(el('button', { type: 'button', className: 'more', onclick: () => void actions.olderSessions() }, 'Older sessions'));
+      list.append(
+        el(
+          'button',
+          { type: 'button', className: 'more', onclick: () => void actions.olderSessions() },
+          'Older sessions',
+        ),
+      );
     }
     if (focused) /** @type {any} */ (list.querySelector(`[data-session="${CSS.escape(focused)}"]`))?.focus();
   });
@@ -39,11 +47,17 @@ export function sessionsPanel(state, actions) {
     const running = uid === state.live?.uid || status === 'running';
     const facts = [counted(new_tokens, 'token'), moment(created_at)];
     if (status === 'interrupted' || session.reason === 'error') facts.push('interrupted');
-    return el('button', {
-      type: 'button', className: running ? 'session running' : 'session', 'data-session': uid,
-      'aria-current': state.session?.uid === uid ? 'true' : undefined, title: `${prompt}${output}`,
-    },
-    el('span', { className: 'text' }, el('b', {}, prompt), output.slice(0, 160)),
-    el('small', {}, running ? 'writing now' : facts.join(' · ')));
+    return el(
+      'button',
+      {
+        type: 'button',
+        className: running ? 'session running' : 'session',
+        'data-session': uid,
+        'aria-current': state.session?.uid === uid ? 'true' : undefined,
+        title: `${prompt}${output}`,
+      },
+      el('span', { className: 'text' }, el('b', {}, prompt), output.slice(0, 160)),
+      el('small', {}, running ? 'writing now' : facts.join(' · ')),
+    );
   }
 }

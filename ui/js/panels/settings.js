@@ -19,18 +19,56 @@ import { recall, remember } from '../remember.js';
 
 /** @type {Control[]} */
 const CONTROLS = [
-  { name: 'max_tokens', title: 'New tokens', usual: 200, step: 1,
-    means: (n) => (n === 0 ? 'only reads the prompt' : `writes up to ${n}`) },
-  { name: 'temperature', title: 'Temperature', usual: 2, step: 0.05,
-    means: (n) => (n === 0 ? 'always the most probable' : n < 1 ? 'bolder on the probable' : n > 1 ? 'flatter, more surprising' : "the model's own odds") },
-  { name: 'top_k', title: 'Top k', usual: 200, step: 1,
-    means: (n) => (n === 0 ? 'all tokens' : `the ${n} most probable`) },
-  { name: 'top_p', title: 'Top p', usual: 1, step: 0.01,
-    means: (n) => (n >= 1 ? 'all of these' : `the fewest that make ${Math.round(n * 100)} %`) },
-  { name: 'repetition_penalty', title: 'Repetition penalty', usual: 2, from: 1, step: 0.05,
-    means: (n) => (n === 1 ? 'none' : n > 1 ? 'avoids what was said' : 'prefers what was said') },
-  { name: 'top_features', title: 'Features kept', usual: 50, step: 1,
-    means: (n) => `strongest ${n} per token and SAE` },
+  {
+    name: 'max_tokens',
+    title: 'New tokens',
+    usual: 200,
+    step: 1,
+    means: (n) => (n === 0 ? 'only reads the prompt' : `writes up to ${n}`),
+  },
+  {
+    name: 'temperature',
+    title: 'Temperature',
+    usual: 2,
+    step: 0.05,
+    means: (n) =>
+      n === 0
+        ? 'always the most probable'
+        : n < 1
+          ? 'bolder on the probable'
+          : n > 1
+            ? 'flatter, more surprising'
+            : "the model's own odds",
+  },
+  {
+    name: 'top_k',
+    title: 'Top k',
+    usual: 200,
+    step: 1,
+    means: (n) => (n === 0 ? 'all tokens' : `the ${n} most probable`),
+  },
+  {
+    name: 'top_p',
+    title: 'Top p',
+    usual: 1,
+    step: 0.01,
+    means: (n) => (n >= 1 ? 'all of these' : `the fewest that make ${Math.round(n * 100)} %`),
+  },
+  {
+    name: 'repetition_penalty',
+    title: 'Repetition penalty',
+    usual: 2,
+    from: 1,
+    step: 0.05,
+    means: (n) => (n === 1 ? 'none' : n > 1 ? 'avoids what was said' : 'prefers what was said'),
+  },
+  {
+    name: 'top_features',
+    title: 'Features kept',
+    usual: 50,
+    step: 1,
+    means: (n) => `strongest ${n} per token and SAE`,
+  },
 ];
 
 /** @param {State} state */
@@ -39,19 +77,39 @@ export function settingsPanel(state) {
   /** @type {Record<string, HTMLInputElement>} */
   const numbers = {};
   const random = el('input', { type: 'checkbox', id: 'setting-random', checked: recall('randomSeed', true) });
-  const seed = el('input', { type: 'number', id: 'setting-seed', min: '0', step: '1', value: '0', 'aria-label': 'Seed' });
+  const seed = el('input', {
+    type: 'number',
+    id: 'setting-seed',
+    min: '0',
+    step: '1',
+    value: '0',
+    'aria-label': 'Seed',
+  });
 
   state.on('hello', () => {
     if (popover.childElementCount || !state.hello) return;
     const { settings, ranges } = state.hello;
     const chosen = { ...settings, ...recall('settings', /** @type {Record<string, number>} */ ({})) };
     popover.append(
-      el('div', { className: 'head' }, el('h2', {}, 'Sampling'), el('button', { type: 'button', className: 'quiet', id: 'settings-defaults', onclick: () => restore(settings) }, 'Defaults')),
+      el(
+        'div',
+        { className: 'head' },
+        el('h2', {}, 'Sampling'),
+        el(
+          'button',
+          { type: 'button', className: 'quiet', id: 'settings-defaults', onclick: () => restore(settings) },
+          'Defaults',
+        ),
+      ),
       ...CONTROLS.map((control) => row(control, chosen[control.name], ranges[control.name])),
-      el('div', { className: 'setting' },
+      el(
+        'div',
+        { className: 'setting' },
         el('label', { for: 'setting-seed' }, 'Seed'),
-        el('label', { className: 'check' }, random, 'a new one for each run'), seed,
-        el('output', { for: 'setting-seed' }, 'the same seed and settings give the same tokens')),
+        el('label', { className: 'check' }, random, 'a new one for each run'),
+        seed,
+        el('output', { for: 'setting-seed' }, 'the same seed and settings give the same tokens'),
+      ),
     );
     if (ranges.seed) seed.max = String(ranges.seed[1]);
     seed.value = String(chosen.seed ?? 0);
@@ -66,15 +124,21 @@ export function settingsPanel(state) {
   function row(control, value, [low, high, whole]) {
     const id = `setting-${control.name}`;
     const slider = el('input', {
-      type: 'range', min: String(Math.max(low, control.from ?? low)), max: String(Math.min(high, control.usual)),
-      step: String(control.step), 'aria-label': control.title,
+      type: 'range',
+      min: String(Math.max(low, control.from ?? low)),
+      max: String(Math.min(high, control.usual)),
+      step: String(control.step),
+      'aria-label': control.title,
     });
     const field = el('input', { type: 'number', id, min: String(low), max: String(high), step: whole ? '1' : 'any' });
     const output = el('output', { for: id });
     numbers[control.name] = field;
     const show = () => {
       slider.value = field.value;
-      slider.style.setProperty('--share', String((Number(slider.value) - Number(slider.min)) / (Number(slider.max) - Number(slider.min))));
+      slider.style.setProperty(
+        '--share',
+        String((Number(slider.value) - Number(slider.min)) / (Number(slider.max) - Number(slider.min))),
+      );
       setText(output, field.value === '' ? '' : control.means(Number(field.value)));
       save();
     };
@@ -96,7 +160,11 @@ export function settingsPanel(state) {
     }
   }
 
-  const save = () => remember('settings', Object.fromEntries(Object.entries(numbers).map(([name, field]) => [name, Number(field.value)])));
+  const save = () =>
+    remember(
+      'settings',
+      Object.fromEntries(Object.entries(numbers).map(([name, field]) => [name, Number(field.value)])),
+    );
   random.addEventListener('change', () => {
     seed.disabled = random.checked;
     remember('randomSeed', random.checked);

@@ -1,5 +1,5 @@
 // @ts-check
-// One line of facts: speed, model, SAE, device, how much of the graph is drawn, online or offline, what the engine does.
+// One line of facts: what the engine does, speed, model, SAE, device, how much of the graph is drawn, online or not.
 
 import { $, el, setText } from '../dom.js';
 import { tokensPerSecond } from '../session.js';
@@ -26,11 +26,15 @@ export function statusPanel(state) {
     setText(cells.speed, speed ? `${number(speed)} tokens/s` : '');
     setText(cells.model, hello?.models.find((one) => one.id === model)?.name ?? model);
     setText(cells.sae, state.sae);
-    setText(cells.device, [session?.start?.device ?? engine?.device, session?.start?.dtype ?? engine?.dtype].filter(Boolean).join(' · '));
-    setText(cells.drawn, graph ? `${part(graph.nodes.length, graph.nodes_total, 'feature')}, ${part(graph.edges.length, graph.edges_total, 'edge')}` : '');
+    const { device, dtype } = session?.start ?? engine ?? {};
+    setText(cells.device, [device, dtype].filter(Boolean).join(' · '));
+    const nodes = graph ? part(graph.nodes.length, graph.nodes_total, 'feature') : '';
+    setText(cells.drawn, graph ? `${nodes}, ${part(graph.edges.length, graph.edges_total, 'edge')}` : '');
     setText(cells.network, hello ? (hello.offline ? 'offline' : 'online') : '');
     setText(cells.version, hello ? `AXON Shell ${hello.version}` : '');
-    cells.network.title = hello?.offline ? 'The network is switched off: nothing is fetched.' : 'Labels and models may be fetched when you ask for them.';
+    cells.network.title = hello?.offline
+      ? 'The network is switched off: nothing is fetched.'
+      : 'Labels and models may be fetched when you ask for them.';
   });
 }
 
@@ -51,4 +55,5 @@ function engineWords({ connection, engine, running }) {
 }
 
 /** @param {number} shown @param {number} total @param {string} one */
-const part = (shown, total, one) => (shown === total ? counted(total, one) : `${shown.toLocaleString('en')} of ${counted(total, one)}`);
+const part = (shown, total, one) =>
+  shown === total ? counted(total, one) : `${shown.toLocaleString('en')} of ${counted(total, one)}`;

@@ -70,17 +70,29 @@ export function tokensPanel(state) {
   function makeToken(step) {
     const kind = step.is_bos ? 'bos' : step.is_prompt ? 'prompt' : 'written';
     const text = step.is_bos ? 'start' : visible(step.piece);
-    return el('span', {
-      role: 'option', className: `token ${kind}${step.piece.includes('\n') ? ' breaks' : ''}${step.position > state.t ? ' later' : ''}`, 'data-position': step.position,
-      tabIndex: -1, 'aria-selected': 'false', 'aria-label': spoken(step), title: spoken(step),
-    }, text);
+    return el(
+      'span',
+      {
+        role: 'option',
+        className: ['token', kind, step.piece.includes('\n') && 'breaks', step.position > state.t && 'later']
+          .filter(Boolean)
+          .join(' '),
+        'data-position': step.position,
+        tabIndex: -1,
+        'aria-selected': 'false',
+        'aria-label': spoken(step),
+        title: spoken(step),
+      },
+      text,
+    );
   }
 
   /** @param {Step} step */
   function spoken(step) {
     if (step.is_bos) return 'start of the text (BOS)';
     const top = step.saes[state.sae]?.features.find((active) => active.label);
-    return `${step.is_prompt ? 'prompt ' : ''}token ${step.position} ${quoted(step.piece)}${top ? `, top feature ${featureName(top.feature, top.label)}` : ''}`;
+    const name = `${step.is_prompt ? 'prompt ' : ''}token ${step.position} ${quoted(step.piece)}`;
+    return top ? `${name}, top feature ${featureName(top.feature, top.label)}` : name;
   }
 
   function color() {
@@ -101,7 +113,8 @@ export function tokensPanel(state) {
   /** How strongly each token is colored, 0..1. @param {Step[]} steps @returns {number[]} */
   function sharesOf(steps) {
     const { colorBy, feature, sae } = state;
-    if (colorBy === 'surprise') return steps.map((step) => (step.logprob === null ? 0 : Math.min(1, -step.logprob / SURPRISING)));
+    if (colorBy === 'surprise')
+      return steps.map((step) => (step.logprob === null ? 0 : Math.min(1, -step.logprob / SURPRISING)));
     if (colorBy === 'unexplained') return steps.map((step) => Math.min(1, (step.saes[sae]?.unexplained ?? 0) / POOR));
     if (!feature) return steps.map(() => 0);
     const activations = activationsOf(steps, feature.sae, feature.feature);
@@ -159,7 +172,7 @@ export function tokensPanel(state) {
     else setText(place, state.session && state.session === state.live ? 'writing …' : '');
   }
 
-  // -- the screen reader hears phrases, not single tokens --------------------------------------------------------------
+  // -- the screen reader hears phrases, not single tokens --------------------------------------------------------
 
   let spokenTo = 0;
   let speaking = 0;
@@ -169,7 +182,13 @@ export function tokensPanel(state) {
       speaking = 0;
       const steps = state.session?.steps ?? [];
       if (spokenTo > steps.length) spokenTo = 0;
-      setText(announce, steps.slice(spokenTo).map((step) => step.text).join(''));
+      setText(
+        announce,
+        steps
+          .slice(spokenTo)
+          .map((step) => step.text)
+          .join(''),
+      );
       spokenTo = steps.length;
     }, 1200);
   }
