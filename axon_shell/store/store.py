@@ -165,6 +165,8 @@ class Store:
         try:
             with closing(self.database.read()) as connection:
                 connection.execute("BEGIN")  # all its queries see the same moment
+                if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sessions'").fetchone():
+                    return nothing  # the file is being made: its tables come in the next moment
                 return question(connection)
         except (sqlite3.Error, ValueError, struct.error) as error:
             raise self.database.explain(error) from error
