@@ -79,9 +79,9 @@ class Bridge:
         return self.methods[method](**arguments)
 
     def close(self) -> None:
-        """Stop generating, flush the store, wake every waiting call."""
-        self.worker.close()
+        """Wake every waiting call, stop generating, flush the store."""
         self.events.close()
+        self.worker.close()
         self.store.close()
 
     # -- state ----------------------------------------------------------------

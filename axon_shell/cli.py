@@ -25,7 +25,7 @@ from rich.text import Text
 
 from . import __version__, homes
 from .config import load_config
-from .errors import AxonError
+from .errors import AxonError, StoreError
 from .records import Message, Settings, require_prompt
 
 if TYPE_CHECKING:
@@ -133,7 +133,12 @@ def run(prompt: str, model: str | None, saes: tuple[str, ...], as_json: bool, **
                 reason = message["reason"]
                 if reason == "error":
                     complain(message["error"]["message"], message["error"]["hint"])
-        store.flush()
+        try:
+            store.flush()
+        except StoreError as error:
+            reason = "error"
+            if not store.problem:  # else it was told at the beginning
+                complain(error.message, error.hint)
     return 1 if reason == "error" else 0
 
 

@@ -73,7 +73,7 @@ class Worker:
         """Stop generating and end the thread."""
         self.stopping.set()
         self.jobs.put(None)
-        self.thread.join(timeout=10)
+        self.thread.join(timeout=2)  # longer only while it imports or reads a prompt, which cannot be interrupted
 
     # -- in the thread --------------------------------------------------------
 

@@ -201,6 +201,7 @@ def read_uids(connection: sqlite3.Connection, prefix: str, limit: int) -> list[s
 
 
 def summary(row: Sequence[Any]) -> SessionSummary:
+    """A session as the list shows it, from its row."""
     uid, title, prompt, output, model, saes, created_at, *rest = row
     return SessionSummary(uid, title, prompt, output, model, tuple(json.loads(saes)), timestamp(created_at), *rest)
 
