@@ -1,7 +1,7 @@
 // @ts-check
 // The names beside the dots: HTML, so that they are sharp, styled like the page, and never parsed.
 
-import { el, setText } from '../dom.js';
+import { el } from '../dom.js';
 import { place } from '../placement.js';
 
 /** @import { Item } from './data.js' */
@@ -36,24 +36,34 @@ export class Labels {
       this.#sizes.delete(feature);
       this.#sides.delete(feature);
     }
+    /** @type {number[]} */
+    const changed = [];
     for (const { feature, label } of items) {
-      let element = this.#elements.get(feature);
-      if (!element) {
-        element = /** @type {HTMLElement} */ (el('div', { className: 'label' }));
-        this.#elements.set(feature, element);
-        this.home.append(element);
+      const element = this.#elements.get(feature) ?? this.#add(feature);
+      const name = label ?? `feature ${feature}`;
+      const text = name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name;
+      const look = [!label && 'unlabelled', feature === selected && 'selected', feature === pointed && 'pointed'];
+      const className = ['label', ...look.filter(Boolean)].join(' ');
+      if (element.textContent !== text || element.className !== className) {
+        element.textContent = text;
+        element.className = className;
+        this.#sizes.delete(feature);
       }
-      const text = label ?? `feature ${feature}`;
-      setText(element, text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text);
-      element.classList.toggle('selected', feature === selected);
-      element.classList.toggle('pointed', feature === pointed);
-      element.classList.toggle('unlabelled', !label);
+      if (!this.#sizes.has(feature)) changed.push(feature);
     }
-    // Sizes are read once per text, all together, so that the page is laid out once.
-    for (const { feature } of items) {
-      const element = this.#elements.get(feature);
-      if (element) this.#sizes.set(feature, { width: element.offsetWidth, height: element.offsetHeight });
+    // Sizes are read once per label and look, all together: each reading has the browser lay out the page.
+    for (const feature of changed) {
+      const { offsetWidth: width, offsetHeight: height } = /** @type {HTMLElement} */ (this.#elements.get(feature));
+      this.#sizes.set(feature, { width, height });
     }
+  }
+
+  /** @param {number} feature */
+  #add(feature) {
+    const element = /** @type {HTMLElement} */ (el('div'));
+    this.#elements.set(feature, element);
+    this.home.append(element);
+    return element;
   }
 
   /** @param {{toScreen(item: Item): {x: number, y: number, radius: number, visible: boolean}}} scene */
