@@ -15,16 +15,17 @@ import {
 
 const NODES = 2048;
 const EDGES = 8192;
+export const LARGEST = 24; // radius on screen in CSS pixels, however near the camera is
 const QUAD = 4; // a dot's square is this many times as wide as its core, to leave room for glow and ring
 
 const DOT_VERTEX = `
   attribute vec3 tint; attribute vec4 look; // look: radius, alpha, glow, ring
-  uniform float scale; uniform vec2 haze;
+  uniform float scale; uniform float largest; uniform vec2 haze;
   varying vec3 vTint; varying vec4 vLook; varying float vPixels;
   void main() {
     vec4 seen = modelViewMatrix * vec4(position, 1.0);
     gl_Position = projectionMatrix * seen;
-    vPixels = max(2.0 * look.x * scale / -seen.z, 2.6);
+    vPixels = clamp(2.0 * look.x * scale / -seen.z, 2.6, largest);
     gl_PointSize = vPixels * ${QUAD.toFixed(1)};
     vTint = tint; vLook = look;
     vLook.y *= mix(1.0, 0.45, smoothstep(haze.x, haze.y, -seen.z) * (1.0 - look.w));
@@ -70,6 +71,7 @@ export class Drawing3D {
     const shared = { transparent: true, depthTest: false, depthWrite: false, blending: NormalBlending };
     this.haze = { value: [200, 600] };
     this.scale = { value: 500 };
+    this.largest = { value: 2 * LARGEST };
     this.mark = { value: [1, 1, 1] };
     this.halo = { value: 0.7 };
 
@@ -83,7 +85,7 @@ export class Drawing3D {
         ...shared,
         vertexShader: DOT_VERTEX,
         fragmentShader: DOT_FRAGMENT,
-        uniforms: { scale: this.scale, haze: this.haze, mark: this.mark, halo: this.halo },
+        uniforms: { scale: this.scale, largest: this.largest, haze: this.haze, mark: this.mark, halo: this.halo },
       }),
     );
     this.lines = new LineSegments(

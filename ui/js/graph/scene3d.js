@@ -4,7 +4,7 @@
 
 import { ForceGraph3D, Object3D, Sphere, Vector3 } from '../../vendor/graph3d.js';
 import { calm } from '../dom.js';
-import { Drawing3D } from './drawing3d.js';
+import { Drawing3D, LARGEST } from './drawing3d.js';
 import { feed, setForces, unfold } from './forces.js';
 
 /** @import { Theme } from '../color.js' */
@@ -49,6 +49,7 @@ export class Scene3D {
   #until = 0;
   #framed = true; // the camera keeps all in view until the user takes it
   #height = 600;
+  #inside = false; // the pointer is over the graph
 
   /**
    * Throws where there is no WebGL.
@@ -70,7 +71,7 @@ export class Scene3D {
       .linkVisibility(false)
       .onNodeClick((/** @type {Item} */ item) => handlers.click(item))
       .onBackgroundClick(() => handlers.click(null))
-      .onNodeHover((/** @type {Item | null} */ item) => handlers.hover(item));
+      .onNodeHover((/** @type {Item | null} */ item) => handlers.hover(this.#inside ? item : null));
     this.heat = setForces(graph, () => this.#items);
     this.drawing = new Drawing3D();
     graph.lights([]);
@@ -119,7 +120,12 @@ export class Scene3D {
     for (const event of ['pointermove', 'pointerdown', 'wheel']) {
       this.home.addEventListener(event, () => this.wake(), { passive: true });
     }
-    this.home.addEventListener('pointerleave', () => this.handlers.hover(null));
+    // The library goes on with the pointer's last place after it has left.
+    this.home.addEventListener('pointerenter', () => (this.#inside = true));
+    this.home.addEventListener('pointerleave', () => {
+      this.#inside = false;
+      this.handlers.hover(null);
+    });
   }
 
   /** Makes frames for a while. @param {number} [ms] */
@@ -225,6 +231,7 @@ export class Scene3D {
     const distance = new Vector3().copy(camera.position).sub(target).length();
     this.drawing.scale.value =
       (this.#height * this.graph.renderer().getPixelRatio()) / (2 * Math.tan((camera.fov * Math.PI) / 360));
+    this.drawing.largest.value = 2 * LARGEST * this.graph.renderer().getPixelRatio();
     if (view) this.drawing.haze.value = [distance - 0.6 * view.reach, distance + 1.4 * view.reach];
     if (!view || !this.#framed || !this.#moving) return;
     const side = new Vector3().copy(camera.position).sub(target).normalize();
@@ -275,7 +282,7 @@ export class Scene3D {
     const depth = -(m[2] * item.x + m[6] * item.y + m[10] * item.z + m[14]);
     const { x, y } = this.graph.graph2ScreenCoords(item.x, item.y, item.z);
     const scale = this.drawing.scale.value / this.graph.renderer().getPixelRatio();
-    return { x, y, radius: (item.radius * scale) / depth, visible: depth > camera.near };
+    return { x, y, radius: Math.min(LARGEST, (item.radius * scale) / depth), visible: depth > camera.near };
   }
 
   stats() {
