@@ -34,11 +34,13 @@ BACKGROUND = "#05070d"  # until the page has drawn itself: white would flash
 SECONDS_TO_END = 3.0  # for threads that are still busy when the window is closed
 
 
-def open_shell(config: Config, *, browser: bool, no_open: bool, port: int | None) -> int:
+def open_shell(
+    config: Config, *, browser: bool, no_open: bool, port: int | None, opened: Callable[[str | None], None]
+) -> int:
     """Show the page until the user closes it; gives the exit code.
 
-    Where no window can be shown, a browser shows the page; `no_open` leaves opening it to the user. Raises ServerError
-    when the port is taken.
+    Where no window can be shown, a browser shows the page; `no_open` leaves opening it to the user. `opened` is told
+    the address for a browser, or None when a window is about to open. Raises ServerError when the port is taken.
     """
     with ThreadPoolExecutor(1) as aside:
         wanted = None if browser or no_open else aside.submit(find_toolkit)  # it takes a while: build meanwhile
@@ -47,11 +49,11 @@ def open_shell(config: Config, *, browser: bool, no_open: bool, port: int | None
         problem = ""
         if wanted:
             toolkit = wanted.result()
-            problem = toolkit.problem or show_window(bridge, toolkit.name, port or 0)
+            problem = toolkit.problem or show_window(bridge, toolkit.name, port or 0, opened)
             if problem:
                 print(f"No window, because {problem} (see `axon-shell doctor`): use a browser.", file=sys.stderr)
         if problem or not wanted:
-            show_in_browser(bridge, port or 0, open_it=not no_open and has_display())
+            show_in_browser(bridge, port or 0, not no_open and has_display(), opened)
     finally:
         bridge.close()
     end_promptly()
@@ -68,14 +70,14 @@ def build_bridge(config: Config) -> Bridge:
 # -- in the browser -----------------------------------------------------------
 
 
-def show_in_browser(bridge: Bridge, port: int, open_it: bool) -> None:
-    """Serve the page, print its address and open it, until Ctrl-C."""
+def show_in_browser(bridge: Bridge, port: int, open_it: bool, opened: Callable[[str | None], None]) -> None:
+    """Serve the page, tell its address and open it, until Ctrl-C."""
     server = Server(bridge, homes.ui(), port)
     server.start()
     address = f"{server.url}#t={server.token}"
     ended = threading.Event()
     with on_signals(ended.set):
-        print(f"AXON Shell: {address}", flush=True)
+        opened(address)
         if open_it:  # aside, as some browsers keep us waiting until they are closed
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
         while not ended.wait(1):  # in slices, or Windows would not heed Ctrl-C
@@ -114,7 +116,7 @@ class Api:
         return self._bridge.call(method, params)
 
 
-def show_window(bridge: Bridge, toolkit: str | None, port: int) -> str:
+def show_window(bridge: Bridge, toolkit: str | None, port: int, opened: Callable[[str | None], None]) -> str:
     """Show the page in a window until it is closed; gives nothing, or why there was no window."""
     prepare_environment(toolkit)
     import webview
@@ -161,6 +163,7 @@ def show_window(bridge: Bridge, toolkit: str | None, port: int) -> str:
     # Nothing listens to `closing`: a call of pywebview in there would block for ever.
     try:
         with on_signals(window.destroy):
+            opened(None)
             webview.start(gui=toolkit)
     except webview.errors.WebViewException as error:
         problems.append(str(error).rstrip("."))

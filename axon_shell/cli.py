@@ -84,11 +84,18 @@ def commands(debug: bool) -> None:
 @click.option("--browser", is_flag=True, help="Show the page in the browser instead of a window.")
 @click.option("--no-open", is_flag=True, help="Only serve the page and print its address.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Serve the page on this port; 0 = any free one.")
-def open_(browser: bool, no_open: bool, port: int | None) -> int:
+@as_json
+def open_(browser: bool, no_open: bool, port: int | None, as_json: bool) -> int:
     """Open the window (the default command)."""
     from .app import open_shell
 
-    return open_shell(load_config(), browser=browser, no_open=no_open, port=port)
+    def opened(address: str | None) -> None:
+        if as_json:
+            print_json({"address": address})
+        elif address:
+            print(f"AXON Shell: {address}", flush=True)
+
+    return open_shell(load_config(), browser=browser, no_open=no_open, port=port, opened=opened)
 
 
 @commands.command()

@@ -234,3 +234,9 @@ def test_the_environment_of_qt(monkeypatch: pytest.MonkeyPatch) -> None:
     app.prepare_environment("qt")
     assert os.environ["QTWEBENGINE_DISABLE_SANDBOX"] == "1"
     assert os.environ["QTWEBENGINE_CHROMIUM_FLAGS"] == "--ignore-gpu-blocklist --disable-gpu-compositing"
+
+
+def test_json_gives_the_address_and_nothing_else():
+    with opened("open", "--no-open", "--json") as process:
+        assert process.stdout
+        assert json.loads(process.stdout.readline())["address"].startswith("http://127.0.0.1:")
