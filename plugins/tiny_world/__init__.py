@@ -29,7 +29,6 @@ EXAMPLES = (
 )
 ABOUT = {
     "0-res": "early: the words themselves and the ones just before",
-    "1-res": "between: words in their contexts",
     "2-res": "middle: what the text is about, and what may come next",
     "3-res": "last layer: mostly what comes next",
 }
@@ -63,7 +62,7 @@ def register_saes(register: Callable[[SaeSpec], None], config: Config) -> None:
                 id=f"{MODEL}/{source}",
                 model=MODEL,
                 hook=f"blocks.{source.split('-')[0]}.hook_resid_post",
-                width=768,
+                width=1280,
                 weights=folder,
                 size_bytes=size(folder / "sae_weights.safetensors"),
                 about=about,

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import measure
+import reading
 import torch
 import train_model
 import train_saes
@@ -28,10 +29,10 @@ from world import COUNTRIES
 
 log = logging.getLogger("tiny-world")
 
-MODEL_STEPS = 1900
-SAE_VECTORS = 1_000_000  # activations kept per layer
-SAE_SAMPLES = 6_000_000  # of them seen in training, with repeats
-HELD_OUT = 150_000  # tokens
+MODEL_STEPS = 2000
+SAE_VECTORS = 300_000  # activations kept per layer
+SAE_SAMPLES = 900_000  # of them seen in training, with repeats
+HELD_OUT = 120_000  # tokens
 STAGES = ("model", "saes", "labels")
 
 
@@ -66,21 +67,23 @@ def make_saes(out: Path, seed: int) -> dict[str, Any]:
     """One SAE per layer."""
     model, tokenizer = train_model.load_model(out / "model")
     shutil.rmtree(out / "saes", ignore_errors=True)
+    torch.manual_seed(seed)
+    begin = train_saes.beginnings(model, tokenizer, seed)
     vectors = train_saes.gather(model, tokenizer, seed, SAE_VECTORS)
     for layer in train_saes.LAYERS:
-        train_saes.train_sae(out / "saes" / f"{layer}-res", layer, vectors.pop(layer), seed, SAE_SAMPLES)
+        train_saes.train_sae(out / "saes" / f"{layer}-res", layer, vectors.pop(layer), begin[layer], seed, SAE_SAMPLES)
     return {}
 
 
 def make_labels(out: Path, seed: int) -> dict[str, Any]:
     """Labels of all features, and the figures of the report, from the saved files."""
     model, tokenizer = train_model.load_model(out / "model")
-    choosing = measure.sample(tokenizer, f"{seed} choosing", HELD_OUT)
-    held_out = measure.sample(tokenizer, f"{seed} held out", HELD_OUT)
-    known = measure.frequent(choosing)
+    choosing = reading.sample(tokenizer, f"{seed} choosing", HELD_OUT)
+    held_out = reading.sample(tokenizer, f"{seed} held out", HELD_OUT)
+    known = reading.frequent(choosing)
     log.info("labels: %d concepts", len(known))
-    matrices = measure.matrix(choosing, known), measure.matrix(held_out, known)
-    here, there = (measure.vectors(model, text, train_saes.LAYERS) for text in (choosing, held_out))
+    choosing_concepts, held_out_concepts = (reading.matrix(text, known) for text in (choosing, held_out))
+    here, there = (reading.vectors(model, text, train_saes.LAYERS) for text in (choosing, held_out))
     (out / "labels").mkdir(exist_ok=True)
     report: dict[str, Any] = {"model": model_figures(model, tokenizer), "saes": {}}
     before_answer = {}
@@ -88,7 +91,8 @@ def make_labels(out: Path, seed: int) -> dict[str, Any]:
         name = f"{layer}-res"
         sae = train_saes.load_sae(out / "saes" / name)
         found, acts = measure.figures(sae, there[layer])
-        features = measure.label(choosing, measure.figures(sae, here[layer])[1], held_out, acts, known, *matrices)
+        chosen_by = measure.agreement(choosing_concepts, measure.figures(sae, here[layer])[1] > 0)[2]
+        features = measure.label(chosen_by, acts, held_out_concepts, list(known))
         page = {"sae": f"tiny-world/{name}", "held_out_tokens": len(held_out.kept), "features": features}
         lines = ",\n".join(json.dumps(record, ensure_ascii=False) for record in features)
         (out / "labels" / f"{name}.json").write_text(
@@ -154,7 +158,7 @@ def named_before_answer(
     named = {}
     for country in COUNTRIES:
         ids = torch.tensor([[0, *tokenizer(f"The capital of {country.name} is").input_ids]])
-        acts = sae.encode(train_saes.activations(model, ids, (layer,))[layer][0, -1:])[0]
+        acts = sae.encode(reading.activations(model, ids, (layer,))[layer][0, -1:])[0]
         labels = [features[index]["label"] for index in acts.topk(5).indices.tolist() if acts[index] > 0]
         texts = [found["text"] for found in labels if found]
         this = any(name in text for text in texts for name in (country.name, country.capital))

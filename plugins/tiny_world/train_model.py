@@ -21,7 +21,7 @@ EOT = "<|endoftext|>"  # begins and ends every document; always token 0
 VOCABULARY = 2304
 CONTEXT = 512
 ROW_LENGTHS = (64, 512)  # short rows put many documents right behind BOS, long rows train every position
-TOKENS_PER_STEP = 4096
+TOKENS_PER_STEP = 2048
 
 
 def make_tokenizer(folder: Path, seed: int) -> PreTrainedTokenizerFast:
@@ -71,14 +71,14 @@ def train_model(folder: Path, tokenizer: PreTrainedTokenizerFast, seed: int, ste
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.05}, {"params": other, "weight_decay": 0.0}], lr=1.0, betas=(0.9, 0.98)
     )
-    warmup, peak = 100, 3e-3
+    warmup, peak = 80, 3e-3
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: peak * min((step + 1) / warmup, 0.02 + 0.98 * (1 + math.cos(math.pi * min(step / steps, 1))) / 2),
     )
     rows = training_rows(tokenizer, seed)
     for step in range(steps):
-        length = ROW_LENGTHS[step % 4 == 0]
+        length = ROW_LENGTHS[step % 5 == 0]
         batch = pack(rows, length, TOKENS_PER_STEP // length)
         loss = model(batch, labels=batch).loss
         optimizer.zero_grad()

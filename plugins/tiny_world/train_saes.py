@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from reading import ROW_LENGTH, activations, frequent, matrix, plain, sample, vectors
 from sae_lens import SAE
 from sae_lens.config import LoggingConfig, SAETrainerConfig
 from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
@@ -16,36 +18,19 @@ from safetensors.torch import load_file, save_file
 from train_model import CONTEXT, pack, training_rows
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 
-LAYERS = (0, 1, 2, 3)
-WIDTH = 768
-ACTIVE = 16  # features per token that training aims at
-BATCH = 1024
-ROW_LENGTH = 128
+log = logging.getLogger("tiny-world")
+
+LAYERS = (0, 2, 3)
+WIDTH = 1280
+ACTIVE = 28  # features per token that training aims at
+BATCH = 512
+PROBED = 60_000  # tokens from which the first features are found
+AT_LEAST = 0.7  # F1 of a linear probe that is good enough to begin with
 
 
 def hook_name(layer: int) -> str:
     """TransformerLens's name of what leaves this layer."""
     return f"blocks.{layer}.hook_resid_post"
-
-
-@torch.no_grad()
-def activations(model: GPT2LMHeadModel, ids: torch.Tensor, layers: tuple[int, ...]) -> dict[int, torch.Tensor]:
-    """Layer: [batch, position, d_model] of the residual stream that leaves it."""
-    taken: dict[int, torch.Tensor] = {}
-
-    def tap(layer: int):
-        def hook(module: torch.nn.Module, inputs: tuple, output: tuple | torch.Tensor) -> None:
-            taken[layer] = output[0] if isinstance(output, tuple) else output
-
-        return hook
-
-    handles = [model.transformer.h[layer].register_forward_hook(tap(layer)) for layer in layers]
-    try:
-        model.transformer(ids, use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return taken
 
 
 def gather(
@@ -55,16 +40,21 @@ def gather(
     rows = training_rows(tokenizer, f"{seed} saes")
     kept: dict[int, list[torch.Tensor]] = {layer: [] for layer in LAYERS}
     count = 0
-    for step in itertools.count():
-        if count >= tokens:
-            break
-        length = CONTEXT if step % 4 == 0 else ROW_LENGTH
-        ids = pack(rows, length, 8192 // length)
-        words = ids != 0
-        for layer, vectors in activations(model, ids, LAYERS).items():
-            kept[layer].append(vectors[words].half())
-        count += int(words.sum())
+    while count < tokens:
+        for length in (ROW_LENGTH, ROW_LENGTH, CONTEXT):
+            ids = pack(rows, length, 8192 // length)
+            for layer, x in activations(model, ids, LAYERS).items():
+                kept[layer].append(x[ids != 0].half())
+            count += int((ids != 0).sum())
     return {layer: torch.cat(parts)[:tokens] for layer, parts in kept.items()}
+
+
+def beginnings(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, seed: int) -> dict[int, Beginning]:
+    """Layer: where the features of its SAE begin."""
+    text = sample(tokenizer, f"{seed} probes", PROBED)
+    known = {concept: row for row, concept in enumerate(filter(plain, frequent(text)))}
+    concepts = matrix(text, known)
+    return {layer: beginning(x, concepts) for layer, x in vectors(model, text, LAYERS).items()}
 
 
 def batches(vectors: torch.Tensor, seed: int) -> Iterator[torch.Tensor]:
@@ -76,26 +66,30 @@ def batches(vectors: torch.Tensor, seed: int) -> Iterator[torch.Tensor]:
             yield vectors[order[at : at + BATCH]].float()
 
 
-def train_sae(folder: Path, layer: int, vectors: torch.Tensor, seed: int, samples: int) -> None:
-    """Train an SAE on these vectors and write it in half precision, in SAELens's format."""
+def train_sae(folder: Path, layer: int, x: torch.Tensor, begin: Beginning, seed: int, samples: int) -> None:
+    """Train an SAE on x [n, d_model] and write it in half precision, in SAELens's format."""
     torch.manual_seed(seed + layer)
     sae = BatchTopKTrainingSAE(
         BatchTopKTrainingSAEConfig(
-            d_in=vectors.shape[1], d_sae=WIDTH, k=ACTIVE, dtype="float32", device="cpu", normalize_activations="none",
-            apply_b_dec_to_input=True, rescale_acts_by_decoder_norm=True,
+            d_in=x.shape[1], d_sae=WIDTH, k=ACTIVE, dtype="float32", device="cpu", normalize_activations="none",
+            apply_b_dec_to_input=True, rescale_acts_by_decoder_norm=True, aux_loss_coefficient=1 / 8,
         )
     )  # fmt: skip
-    begin_from_data(sae, vectors)
+    with torch.no_grad():
+        sae.W_enc.copy_(begin.encoder)
+        sae.b_enc.copy_(begin.bias)
+        sae.W_dec.copy_(begin.decoder)
+        sae.b_dec.copy_(begin.center)
     trainer = SAETrainer(
         cfg=SAETrainerConfig(
             n_checkpoints=0, checkpoint_path=None, save_final_checkpoint=False, total_training_samples=samples,
-            device="cpu", autocast=False, lr=1e-3, lr_end=1e-5, lr_scheduler_name="cosineannealing",
+            device="cpu", autocast=False, lr=2e-3, lr_end=2e-5, lr_scheduler_name="cosineannealing",
             lr_warm_up_steps=100, adam_beta1=0.9, adam_beta2=0.999, lr_decay_steps=0, n_restart_cycles=1,
-            train_batch_size_samples=BATCH, dead_feature_window=60, feature_sampling_window=2000,
+            train_batch_size_samples=BATCH, dead_feature_window=200, feature_sampling_window=2000,
             logger=LoggingConfig(log_to_wandb=False),
         ),
         sae=sae,
-        data_provider=batches(vectors, seed),
+        data_provider=batches(x, seed),
     )  # fmt: skip
     sae = trainer.fit()
     metadata = sae.cfg.metadata
@@ -110,20 +104,71 @@ def train_sae(folder: Path, layer: int, vectors: torch.Tensor, seed: int, sample
     halve(folder)
 
 
+class Beginning(NamedTuple):
+    """Where the features of an SAE begin."""
+
+    encoder: torch.Tensor  # [d_model, feature]
+    bias: torch.Tensor  # [feature]
+    decoder: torch.Tensor  # [feature, d_model], of length 1
+    center: torch.Tensor  # [d_model]
+
+
 @torch.no_grad()
-def begin_from_data(sae: BatchTopKTrainingSAE, vectors: torch.Tensor) -> None:
-    """Let features begin as directions that occur, each in another cluster: fewer of them die than of random ones."""
-    center = vectors[:100_000].float().mean(0)
-    x = torch.nn.functional.normalize(vectors[torch.randperm(len(vectors))[:20_000]].float() - center, dim=-1)
+def beginning(x: torch.Tensor, concepts: torch.Tensor) -> Beginning:
+    """Features for x [n, d_model]: first the concepts [concept, n] that linear probes can read, then what is left over.
+
+    Features that begin at random take many times longer to find the world's concepts, and many of them die.
+    """
+    center = x.mean(0)
+    x = x - center
+    count = concepts.sum(1).to_dense()
+    means = torch.sparse.mm(concepts, x) / count[:, None]
+    spread = x.T @ x / len(x)
+    probes = torch.linalg.solve(spread + 1e-3 * spread.trace() / len(spread) * torch.eye(len(spread)), means.T)
+    probes = probes / (means.T * probes).sum(0)  # now a probe gives 1 on average where its concept is, 0 elsewhere
+    cuts = torch.tensor([0.3, 0.4, 0.5, 0.6, 0.7])
+    truth = concepts.coalesce()
+    scores = []
+    for cut in cuts:
+        fired = torch.zeros(len(count))
+        both = torch.zeros(len(count))
+        for at in range(0, len(x), 4096):
+            active = x[at : at + 4096] @ probes > cut
+            fired += active.sum(0)
+            inside = (truth.indices()[1] >= at) & (truth.indices()[1] < at + 4096)
+            rows, columns = truth.indices()[:, inside]
+            both.index_add_(0, rows, active[columns - at, rows].float())
+        scores.append(2 * both / (fired + count))
+    best, which = torch.stack(scores).max(0)
+    alike = torch.sparse.mm(truth, truth.T).to_dense()
+    alike = 2 * alike / (count + count[:, None])
+    kept: list[int] = []
+    for row in torch.argsort(best, descending=True, stable=True).tolist():
+        if best[row] >= AT_LEAST and len(kept) < WIDTH * 3 // 4 and not (alike[row, kept] > 0.9).any():
+            kept.append(row)
+    encoder, bias = probes[:, kept], -cuts[which[kept]]
+    acts = (x @ encoder + bias).relu()
+    decoder = torch.linalg.solve(acts.T @ acts + 1e-2 * len(x) / 1000 * torch.eye(len(kept)), acts.T @ x)
+    left = torch.nn.functional.normalize(x - acts @ decoder, dim=-1)[torch.randperm(len(x))[:20_000]]
+    more = left[scattered(left, WIDTH - len(kept))]
+    size = decoder.norm(dim=-1)
+    log.info("sae: %d of %d concepts can be read by a probe", len(kept), len(count))
+    return Beginning(
+        torch.cat([encoder * size, 0.3 * more.T], 1),
+        torch.cat([bias * size, torch.zeros(len(more))]),
+        torch.cat([decoder / size[:, None], more]),
+        center,
+    )
+
+
+def scattered(x: torch.Tensor, count: int) -> list[int]:
+    """Rows of x [n, d_model] that point in different directions, chosen as k-means++ does."""
     chosen = [0]
-    nearest = x @ x[0]  # cosine of each vector to the nearest one chosen so far
-    while len(chosen) < WIDTH:
-        unlike = (1 - nearest).clamp(min=0).pow(2)
-        chosen.append(int(torch.multinomial(unlike, 1)))
+    nearest = x @ x[0]  # cosine of each row to the nearest one chosen so far
+    while len(chosen) < count:
+        chosen.append(int(torch.multinomial((1 - nearest).clamp(min=0).pow(2), 1)))
         nearest = torch.maximum(nearest, x @ x[chosen[-1]])
-    sae.b_dec.copy_(center)
-    sae.W_dec.copy_(x[chosen] * sae.W_dec.norm(dim=-1).mean())
-    sae.W_enc.copy_(0.2 * x[chosen].T)  # small: many features overlap at first
+    return chosen
 
 
 def halve(folder: Path) -> None:

@@ -450,7 +450,7 @@ def arithmetic(rng: random.Random) -> Document:
     w = Writer()
     shape = rng.random()
     if shape < 0.74:
-        style = 0 if rng.random() < 0.7 else rng.randrange(3)
+        style = rng.choices(range(3), (5, 3, 3))[0]
         for _ in range(rng.randint(1, 6)):
             kind = rng.choice(list(SUMS))
             a, b = rng.randrange(10), rng.randrange(10)
