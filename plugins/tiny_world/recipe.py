@@ -193,6 +193,8 @@ def report_page(report: dict[str, Any]) -> str:
         "",
         "## SAEs",
         "",
+        "BatchTopK, trained with SAELens's trainer. Features did not begin at random: about half began at concepts of the",
+        "world that a linear probe can read from the model (see `train_saes.beginning`), the others at what those leave over.",
         f"Measured on {report['held_out_tokens']:,} held-out tokens, BOS and end-of-text positions left out.",
         "Unexplained: mean over positions of |x - x̂|² / |x - mean(x)|². FVU: summed over the text, about the mean",
         "vector. Before the answer: share of countries for which one of the five strongest features at “ is” in",
