@@ -10,7 +10,7 @@ import { firstPosition } from './session.js';
 
 /** @type {[keys: string, does: string][]} */
 export const KEYS = [
-  ['Ctrl + Enter', 'run the prompt'],
+  ['Enter', 'run the prompt (Shift + Enter: a new line in it)'],
   ['Esc', 'stop the run; close what is open'],
   ['← →', 'previous, next token'],
   ['Shift + ← →', 'ten tokens back, forward'],

@@ -34,8 +34,7 @@ export function promptPanel(state, actions, settings) {
   });
   box.addEventListener('input', grow);
   box.addEventListener('keydown', (event) => {
-    const plainEnter = !event.shiftKey && !event.altKey && !event.isComposing;
-    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && plainEnter) {
+    if (event.key === 'Enter' && !event.shiftKey && !event.altKey && !event.isComposing) {
       event.preventDefault();
       start();
     }
