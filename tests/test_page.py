@@ -280,7 +280,7 @@ def test_a_second_run_while_one_is_going_is_refused(browser: Browser, shell_serv
         refusal = call(second, "run", prompt="x", model="tiny-world", saes=[], settings={})
         # Tiny World is fast: the first run may have ended by itself before the second was asked for.
         assert refusal["ok"] or refusal["error"]["kind"] == "busy"
-        first.click("#stop") if first.locator("#stop").is_visible() else None
+        call(first, "stop")
         expect(first.locator("#run")).to_be_visible(timeout=LOADED)
 
 

@@ -111,6 +111,7 @@ def is_prompt_token(step: Message) -> bool:
 
 
 def token_row(session: int, step: Message) -> tuple[Any, ...]:
+    """A step as a row of `tokens`."""
     following = step["next"] or {"token_id": None, "text": None}
     rest = {name: value for name, value in step.items() if name not in HELD}
     return (

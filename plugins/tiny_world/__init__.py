@@ -9,12 +9,9 @@ import json
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from axon_shell import Label, ModelSpec, SaeSpec, WeightsError, hookimpl
-
-if TYPE_CHECKING:
-    from axon_shell.config import Config
+from axon_shell import Config, Label, ModelSpec, SaeSpec, WeightsError, hookimpl
 
 HOME = Path(__file__).parent
 MODEL = "tiny-world"
