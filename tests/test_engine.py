@@ -235,12 +235,14 @@ def test_nothing_new_is_asked_for(model: Model, saes: list[Sae]) -> None:
 
 
 def test_an_end_of_text_token_ends_the_session(model: Model) -> None:
-    with torch.no_grad():
-        first = steps(model, [], "the", GREEDY)[0][3].token_id
-    ending = replace(model, ends=frozenset({first}))
+    free, _ = steps(model, [], "the", GREEDY)
+    last = free[-1].token_id
+    ending = replace(model, ends=frozenset({last}))
     found, end = steps(ending, [], "the", GREEDY)
     assert end.reason == "end_of_text"
-    assert found[-1].token_id == first
+    before = [step.token_id for step in free].index(last)
+    assert [step.token_id for step in found] == [step.token_id for step in free[:before]]
+    assert found[-1].next is None and found[-1].alternatives[0].token_id == last
 
 
 def test_prompts_that_cannot_be_run(model: Model) -> None:

@@ -56,6 +56,8 @@ def generate(
                 else:
                     reason = why_end(model, ids, prompt, settings, stopped)
                     token = None if reason else choose(logits, settings, ids, rng)
+                    if token in model.ends:  # no text, and nothing that an SAE was trained on: it gets no step
+                        reason, token = "end_of_text", None
                 residual = result.captured[end.name][position - first]
                 direction = None if token is None else path.direction(residual, token)
                 now = perf_counter()
@@ -95,8 +97,6 @@ def why_end(model: Model, ids: Sequence[int], prompt: int, settings: Settings, s
     """Why no token may follow, or nothing."""
     if stopped():
         return "stopped"
-    if len(ids) > prompt and ids[-1] in model.ends:
-        return "end_of_text"
     if len(ids) - prompt >= settings.max_tokens:
         return "max_tokens"
     if len(ids) >= model.spec.context:
