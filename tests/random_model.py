@@ -6,10 +6,11 @@ Random weights are the harder test of exactness: no number is small by training.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from sae_lens import SAE
-from sae_lens.saes.jumprelu_sae import JumpReLUSAE, JumpReLUSAEConfig
+from sae_lens.registry import SAE_CLASS_REGISTRY
 from sae_lens.saes.sae import SAEMetadata
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
@@ -110,17 +111,28 @@ def gemma2(vocabulary: int, bos: int) -> PreTrainedModel:
 NETWORKS = {"gpt2": gpt2, "gpt_neox": pythia, "gemma2": gemma2}
 
 
-def make_sae(folder: Path, hook: str, width: int = WIDTH, centre: bool = False, seed: int = 1, id: str = "") -> SaeSpec:
-    """Write a JumpReLU SAE in SAELens format and return its spec."""
+def make_sae(
+    folder: Path,
+    hook: str,
+    width: int = WIDTH,
+    centre: bool = False,
+    seed: int = 1,
+    id: str = "",
+    architecture: str = "jumprelu",
+    **settings: Any,
+) -> SaeSpec:
+    """Write an SAE in SAELens format and return its spec; `settings` go to its configuration."""
     torch.manual_seed(seed)
     metadata = SAEMetadata(hook_name=hook, model_name="random", prepend_bos=True)
     if centre:
         metadata.model_from_pretrained_kwargs = {"center_writing_weights": True}
-    sae = JumpReLUSAE(JumpReLUSAEConfig(d_in=width, d_sae=FEATURES, metadata=metadata))
+    sae_class, config_class = SAE_CLASS_REGISTRY[architecture]
+    sae = sae_class(config_class(d_in=width, d_sae=FEATURES, metadata=metadata, **settings))
     with torch.no_grad():
         for parameter in sae.parameters():
             parameter.copy_(torch.randn_like(parameter) / parameter.shape[0] ** 0.5)
-        sae.threshold.copy_(0.2 * torch.rand_like(sae.threshold))
+        if architecture == "jumprelu":
+            sae.threshold.copy_(0.2 * torch.rand_like(sae.threshold))
     sae.save_model(folder)
-    assert SAE.load_from_disk(folder).cfg.architecture() == "jumprelu"
+    assert SAE.load_from_disk(folder).cfg.architecture() == architecture
     return SaeSpec(id or f"random/{hook}", "random", hook, FEATURES, folder)

@@ -179,6 +179,63 @@ def test_effects_equal_transformer_lens(model: Model, oracle: HookedTransformer,
             assert [f.effect for f in features] == pytest.approx(expected.tolist(), abs=1e-4, rel=1e-4)
 
 
+KINDS = {
+    "standard": {},
+    "gated": {},
+    "jumprelu": {"normalize_activations": "layer_norm"},
+    "topk": {"k": 12, "normalize_activations": "layer_norm"},
+    "rescaled": {"architecture": "topk", "k": 12, "rescale_acts_by_decoder_norm": True},
+    "constant": {"architecture": "standard", "normalize_activations": "constant_norm_rescale"},
+    "input bias": {"architecture": "standard", "apply_b_dec_to_input": True},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("hook", ["blocks.1.hook_resid_post", "blocks.1.attn.hook_z"])
+def test_every_architecture_reads_as_sae_lens_does(model: Model, tmp_path: Path, kind: str, hook: str) -> None:
+    sae = load_sae(make_sae(tmp_path, hook, **{"architecture": kind} | KINDS[kind]), model, quiet)
+    ids = model.tokens("the cat sat on the mat")
+    with Stream(model, [sae.point]) as stream:
+        x = stream.feed(ids).captured[hook]
+    reference = SAE.load_from_disk(tmp_path)
+    if hook.endswith("_z"):
+        reference.turn_off_forward_pass_hook_z_reshaping()
+    with torch.no_grad():
+        activations = reference.encode(x)
+        x_hat = reference.decode(activations)
+        plain = torch.zeros_like(activations)
+        reference.encode(x)  # SAELens forgets the normalisation once it has decoded
+        constant = reference.decode(plain)
+    unexplained = (x - x_hat).square().sum(-1) / (x - x.mean(-1, keepdim=True)).square().sum(-1)
+    readings, gains = sae.read(x, FEATURES)
+    for position, (reading, gain) in enumerate(zip(readings, gains, strict=True)):
+        row = activations[position]
+        assert reading.l0 == int((row > 0).sum()) == len(reading.features) > 0
+        assert {f.feature: f.activation for f in reading.features} == pytest.approx(
+            {int(i): float(row[i]) for i in row.nonzero()[:, 0]}, abs=1e-6
+        )
+        assert reading.unexplained == pytest.approx(float(unexplained[position]), rel=1e-4)
+        # The directions and the gain are what the effects are made of: they add up to the reconstruction.
+        parts = sae.directions([f.feature for f in reading.features]) * gain
+        whole = (parts * torch.tensor([f.activation for f in reading.features])[:, None]).sum(0) + constant[position]
+        torch.testing.assert_close(whole, x_hat[position], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"architecture": "temporal", "n_heads": 2, "bottleneck_factor": 8}, "temporal"),
+        ({"architecture": "matching_pursuit"}, "matching_pursuit"),
+        ({"architecture": "standard", "normalize_activations": "expected_average_only_in"}, "expected_average_only_in"),
+    ],
+)
+def test_an_sae_that_cannot_be_honoured_is_refused(model: Model, tmp_path: Path, settings: dict, says: str) -> None:
+    spec = make_sae(tmp_path, "blocks.1.hook_resid_post", **settings)
+    with pytest.raises(WeightsError, match=says) as error:
+        load_sae(spec, model, quiet)
+    assert "topk" in error.value.hint or "layer_norm" in error.value.hint
+
+
 def test_centring_is_what_centred_weights_do(model: Model, folder: Path, saes: list[Sae]) -> None:
     centred = in_transformer_lens(model, centred=True)
     ids = model.tokens("the cat sat")

@@ -60,13 +60,16 @@ def direct_path(model: Model) -> DirectPath:
 
 
 @torch.no_grad()
-def with_effects(reading: Reading, sae: Sae, direction: torch.Tensor | None) -> Reading:
-    """A reading whose features carry their direct effect on the token that a direction stands for, if there is one."""
+def with_effects(reading: Reading, gain: float, sae: Sae, direction: torch.Tensor | None) -> Reading:
+    """A reading whose features carry their direct effect on the token that a direction stands for, if there is one.
+
+    `gain` is that of `Sae.read` at this position.
+    """
     if direction is None or not reading.features or not sae.spec.hook.endswith(WRITES_TO_RESIDUAL):
         return reading
-    rows = sae.sae.W_dec[[active.feature for active in reading.features]]  # (k, d_model)
+    rows = sae.directions([active.feature for active in reading.features])  # (k, d_model)
     activations = rows.new_tensor([active.activation for active in reading.features])
-    effects = (rows @ direction.to(rows.dtype)) * activations
+    effects = (rows @ direction.to(rows.dtype)) * activations * gain
     return replace(
         reading,
         features=tuple(

@@ -74,7 +74,7 @@ def generate(
                     entropy=float(-(logprobs.exp() * logprobs).nansum()),
                     alternatives=alternatives(logprobs, decoder),
                     saes={
-                        sae.spec.id: with_effects(readings[sae.spec.id][position - first], sae, direction)
+                        sae.spec.id: with_effects(*readings[sae.spec.id][position - first], sae, direction)
                         for sae in saes
                     },
                     next=None if token is None else NextToken(token, decoder.piece(token)),
@@ -106,9 +106,13 @@ def why_end(model: Model, ids: Sequence[int], prompt: int, settings: Settings, s
 
 def read(
     saes: Sequence[Sae], captured: dict[str, torch.Tensor], top_features: int, bos: bool
-) -> dict[str, list[Reading]]:
-    """Each SAE's readings of the positions of one pass, in one batch; BOS is left out."""
-    return {sae.spec.id: [NOTHING] * bos + sae.read(captured[sae.point.name][int(bos) :], top_features) for sae in saes}
+) -> dict[str, list[tuple[Reading, float]]]:
+    """Each SAE's reading and gain at the positions of one pass, in one batch; BOS is left out."""
+    return {
+        sae.spec.id: [(NOTHING, 1.0)] * bos
+        + list(zip(*sae.read(captured[sae.point.name][int(bos) :], top_features), strict=True))
+        for sae in saes
+    }
 
 
 def alternatives(logprobs: torch.Tensor, decoder: Decoder) -> tuple[Alternative, ...]:

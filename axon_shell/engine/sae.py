@@ -15,6 +15,10 @@ from ..records import ActiveFeature, Reading, SaeSpec
 from .hooks import HookPoint, hook_point
 from .model import Model, Report, first_line, require_files
 
+# Architectures whose activations are positive and whose reconstruction is a sum of decoder rows.
+ARCHITECTURES = ("standard", "gated", "jumprelu", "topk")
+NORMALIZATIONS = ("none", "layer_norm", "constant_norm_rescale")
+
 
 @dataclass(frozen=True)
 class Sae:
@@ -36,14 +40,18 @@ class Sae:
         return x - x.mean(-1, keepdim=True) if self.centre else x
 
     @torch.no_grad()
-    def read(self, x: torch.Tensor, top_features: int) -> list[Reading]:
-        """What the SAE says about each position: (positions, d_model) -> one Reading each."""
+    def read(self, x: torch.Tensor, top_features: int) -> tuple[list[Reading], list[float]]:
+        """What the SAE says about each position: (positions, d_model) -> a Reading and a gain each.
+
+        The gain is what the SAE's own normalisation of its input makes of one unit of a decoder row; 1 without.
+        """
         activations = self.encode(x)  # (P, width)
+        gains = self.gains(len(x))
         active = activations > 0
         l0 = active.sum(-1)
         strongest, features = activations.topk(min(top_features, activations.shape[-1]), dim=-1)  # (P, k)
         unexplained = self.unexplained(self.prepare(x), activations, active, l0)
-        return [
+        readings = [
             Reading(
                 l0=count,
                 unexplained=share,
@@ -53,6 +61,25 @@ class Sae:
                 l0.tolist(), unexplained.tolist(), features.tolist(), strongest.tolist(), strict=True
             )
         ]
+        return readings, gains
+
+    def gains(self, positions: int) -> list[float]:
+        """The gain of each position that was encoded last; SAELens keeps it until it decodes."""
+        if self.sae.cfg.normalize_activations == "layer_norm":
+            return self.sae.ln_std[:, 0].tolist()
+        if self.sae.cfg.normalize_activations == "constant_norm_rescale":
+            return (1 / self.sae.x_norm_coeff[:, 0]).tolist()
+        return [1.0] * positions
+
+    def directions(self, features: list[int]) -> torch.Tensor:
+        """What one unit of activation of each feature adds to the reconstruction: (k, d_model)."""
+        rows = self.sae.W_dec[features]
+        return rows / rows.norm(dim=-1, keepdim=True) if self.rescales else rows
+
+    @property
+    def rescales(self) -> bool:
+        """Whether activations count in units of their decoder row's length."""
+        return bool(getattr(self.sae.cfg, "rescale_acts_by_decoder_norm", False))
 
     def unexplained(
         self, x: torch.Tensor, activations: torch.Tensor, active: torch.Tensor, l0: torch.Tensor
@@ -64,8 +91,11 @@ class Sae:
         """
         rows = active.nonzero()[:, 1]  # feature ids, position by position
         starts = l0.cumsum(0) - l0
-        x_hat = embedding_bag(rows, self.sae.W_dec, starts, mode="sum", per_sample_weights=activations[active])
-        x_hat = x_hat + self.sae.b_dec
+        weights = activations[active]
+        if self.rescales:
+            weights = weights / self.sae.W_dec[rows].norm(dim=-1)
+        x_hat = embedding_bag(rows, self.sae.W_dec, starts, mode="sum", per_sample_weights=weights)
+        x_hat = self.sae.run_time_activation_norm_fn_out(x_hat + self.sae.b_dec)
         variance = (x - x.mean(-1, keepdim=True)).square().sum(-1)
         return (x - x_hat).square().sum(-1) / variance.clamp_min(torch.finfo(x.dtype).tiny)
 
@@ -108,10 +138,17 @@ def load_sae(spec: SaeSpec, model: Model, report: Report) -> Sae:
             f"SAE {spec.id} has {sae.cfg.d_sae} features, but is registered with {spec.width}.",
             "Correct its width where it is registered, or restore its files.",
         )
-    if sae.cfg.normalize_activations != "none":
-        raise WeightsError(
-            f"SAE {spec.id} wants its input normalised ({sae.cfg.normalize_activations}), which is not supported yet.",
-            "Choose another SAE of this model.",
-        )
+    architecture, normalization = sae.cfg.architecture(), sae.cfg.normalize_activations
+    for what, found, supported in (
+        ("architecture", architecture, ARCHITECTURES),
+        ("normalisation of its input", normalization, NORMALIZATIONS),
+    ):
+        if found not in supported:
+            raise WeightsError(
+                f"SAE {spec.id} has the {what} {found!r}, which is not supported.",
+                f"Choose an SAE with one of: {', '.join(supported)}.",
+            )
+    if spec.hook.endswith("_z"):
+        sae.turn_off_forward_pass_hook_z_reshaping()  # our hook points carry all heads side by side already
     demands = metadata.model_from_pretrained_kwargs or {}
     return Sae(spec, sae, point, centre=bool(demands.get("center_writing_weights")))
