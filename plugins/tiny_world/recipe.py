@@ -29,7 +29,7 @@ from world import COUNTRIES
 
 log = logging.getLogger("tiny-world")
 
-MODEL_STEPS = 2000
+MODEL_STEPS = 3500
 SAE_VECTORS = 300_000  # activations kept per layer
 SAE_SAMPLES = 900_000  # of them seen in training, with repeats
 HELD_OUT = 120_000  # tokens
