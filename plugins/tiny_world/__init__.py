@@ -18,7 +18,7 @@ MODEL = "tiny-world"
 FIRST_SAE = "2-res"  # shows countries and capitals before the answer
 EXAMPLES = (
     "The capital of France is",
-    "Japan is a country in Asia.",
+    "In Japan people speak",
     "Once upon a time there was a girl called Lily.",
     "3 + 4 =",
     "The day after Monday is",
