@@ -269,7 +269,7 @@ def test_a_newer_database_is_read_and_not_written(folder: Path) -> None:
 def unwritable(path: Path) -> Iterator[None]:
     """Without the right to write a file, or in a folder and everything below; root becomes somebody else meanwhile."""
     locked = [path, *path.rglob("*")]
-    modes = {other: other.stat().st_mode for other in (*path.parents[:-2], path.parent, *path.parent.rglob("*"))}
+    modes = {other: other.stat().st_mode for other in (*path.parents[:-2], *locked)}
     for other in modes:
         rights = 0o555 if other in locked else 0o777
         other.chmod(rights if other.is_dir() else rights & 0o666)
