@@ -14,7 +14,7 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +26,7 @@ from .labels import Labels
 from .plugins import catalogue
 from .server import Server
 from .store import Store
-from .toolkit import find_toolkit, has_display
+from .toolkit import LINUX, find_toolkit, has_display
 from .worker import Worker
 
 SIZE, SMALLEST = (1280, 800), (960, 600)
@@ -42,9 +42,14 @@ def open_shell(
     Where no window can be shown, a browser shows the page; `no_open` leaves opening it to the user. `opened` is told
     the address for a browser, or None when a window is about to open. Raises ServerError when the port is taken.
     """
+    os.environ.setdefault("PYWEBVIEW_LOG", "WARNING")  # read when pywebview is imported
     with ThreadPoolExecutor(1) as aside:
         wanted = None if browser or no_open else aside.submit(find_toolkit)  # it takes a while: build meanwhile
         bridge = build_bridge(config)
+        if wanted and LINUX and has_display():
+            # A third of a second, as long as the toolkit is tried in its own process.
+            with suppress(Exception):  # not installed: the trial says so
+                import webview.platforms.qt  # noqa: F401
     try:
         problem = ""
         if wanted:
@@ -180,7 +185,6 @@ def is_ours(url: str | None, home: str) -> bool:
 
 def prepare_environment(toolkit: str | None) -> None:
     """What the web views read from the environment when they start."""
-    os.environ.setdefault("PYWEBVIEW_LOG", "WARNING")
     if toolkit != "qt":
         return
     if os.geteuid() == 0:  # Chromium's sandbox refuses to work for root, and without this its process ends
