@@ -327,6 +327,15 @@ def test_activations_that_are_no_numbers_name_their_place(model: Model, folder: 
         stream.feed(broken.tokens("the"))
 
 
+def test_too_little_memory_is_told_and_leaves_the_model_usable(model: Model) -> None:
+    handle = model.network.transformer.h[1].register_forward_pre_hook(lambda module, args: torch.empty(2**60))
+    with Stream(model, []) as stream, pytest.raises(EngineError, match="more memory") as error:
+        stream.feed(model.tokens("the cat"))
+    handle.remove()
+    assert "smaller model" in error.value.hint
+    assert steps(model, [], "the cat", GREEDY)[1].reason == "max_tokens"
+
+
 # -- text ---------------------------------------------------------------------
 
 

@@ -68,11 +68,11 @@ def load_model(spec: ModelSpec, device: torch.device, report: Report) -> Model:
         network, loaded = AutoModelForCausalLM.from_pretrained(
             spec.weights, dtype=torch.float32, output_loading_info=True, use_safetensors=True
         )
-    except torch.OutOfMemoryError as error:
-        raise EngineError(f"{spec.name} does not fit into memory.", "Choose a smaller model.") from error
     # The libraries raise OSError, ValueError, RuntimeError, KeyError and their own kinds for one and the same thing:
     # these files are not the weights of this model.
     except Exception as error:
+        if out_of_memory(error):
+            raise EngineError(f"{spec.name} does not fit into memory.", "Choose a smaller model.") from error
         raise WeightsError(
             f"{spec.name} could not be loaded from {spec.weights}: {first_line(error)}",
             "Its files may be damaged or incomplete; install or download them again.",
@@ -127,6 +127,11 @@ def require_files(folder: Path, names: tuple[str, ...], what: str) -> None:
                     f"{what} cannot be loaded: {path} is damaged ({error}).",
                     "Put the file back: reinstall AXON Shell, or copy the folder again.",
                 ) from error
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an exception means that memory ran out; on the CPU PyTorch has no class of its own for that."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 def first_line(error: BaseException) -> str:

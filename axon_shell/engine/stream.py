@@ -12,7 +12,7 @@ from transformers import DynamicCache
 
 from ..errors import EngineError
 from .hooks import HookPoint, adapter_of
-from .model import Model
+from .model import Model, out_of_memory
 
 # Logits of a whole prompt would take 200 kB a position with GPT-2's vocabulary: unembed this many at a time.
 UNEMBED_POSITIONS = 64
@@ -60,12 +60,17 @@ class Stream:
     def feed(self, ids: Sequence[int]) -> Pass:
         """Run the next tokens, all in one pass.
 
-        Raises EngineError when a hook point carries something that is not a number.
+        Raises EngineError when a hook point carries something that is not a number, or memory runs out.
         """
         tokens = torch.tensor([ids], device=self.model.device)
-        hidden = self.model.network.base_model(tokens, past_key_values=self.cache, use_cache=True).last_hidden_state[
-            0
-        ]  # (P, d_model)
+        try:
+            found = self.model.network.base_model(tokens, past_key_values=self.cache, use_cache=True)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            hint = "Shorten the prompt, close other programs, or choose a smaller model."
+            raise EngineError(f"{self.model.spec.name} needs more memory than there is.", hint) from error
+        hidden = found.last_hidden_state[0]  # (P, d_model)
         for name, x in [*self.captured.items(), ("the final normalisation", hidden)]:
             if not torch.isfinite(x).all():
                 raise EngineError(
