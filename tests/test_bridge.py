@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -254,6 +253,7 @@ def test_nonsense_is_answered_and_never_raises(bridge: Bridge, method: str, para
     assert answer["ok"] or answer["error"]["kind"] != "fault", (method, params, answer)
 
 
-def test_the_window_gets_one_public_method(bridge: Bridge, tmp_path: Path):
-    assert json.loads(bridge.call("hello", "{}"))["ok"]
-    assert not json.loads(bridge.call("hello", "not json"))["ok"]
+@pytest.mark.parametrize("text", ["not json", "", "[", "[]", "3", "null", '{"max": NaN}'])
+def test_what_is_no_json_object_is_refused(bridge: Bridge, text: str):
+    answer = json.loads(bridge.call("next_events", text))
+    assert not answer["ok"] and answer["error"]["kind"] == "refused"
