@@ -101,7 +101,7 @@ class Worker:
             self.events.put({"kind": "refused", "session": uid, "error": as_axon_error(error, "starting").as_record()})
         finally:
             self.live = None
-            if self.model:
+            if self.engine.state == "running":
                 self.tell(state="ready")
             self.events.put({"kind": "sessions_changed"})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
         found.models[name] = ModelSpec(name, name.title(), "gpt2", spec.weights, CONTEXT, 0, sae=f"{name}/first")
         sae = make_sae(folder / f"{name}-sae", "blocks.1.hook_resid_pre", seed=seed)
         found.saes[f"{name}/first"] = SaeSpec(f"{name}/first", name, sae.hook, sae.width, sae.weights)
+    found.saes["random/gone"] = replace(found.saes["random/first"], id="random/gone", weights=folder / "nowhere")
     found.models["gone"] = ModelSpec("gone", "Gone", "gpt2", folder / "nowhere", CONTEXT, 0)
     return found
 
@@ -177,6 +179,7 @@ def test_a_run_that_cannot_be_is_refused_at_once(bridge: Bridge, changes: dict, 
     [
         ({"prompt": "cat " * 500}, "prompt", f"at most {CONTEXT}"),
         ({"model": "gone", "saes": []}, "weights", "missing"),
+        ({"saes": ["random/gone"]}, "weights", "missing"),
     ],
 )
 def test_what_is_found_out_later_comes_as_an_event(bridge: Bridge, changes: dict, kind: str, says: str):
@@ -187,7 +190,9 @@ def test_what_is_found_out_later_comes_as_an_event(bridge: Bridge, changes: dict
     assert refusal["session"] == uid
     assert refusal["error"]["kind"] == kind and says in refusal["error"]["message"] and refusal["error"]["hint"]
     assert refused(bridge, "messages", session=uid)["kind"] == "not_found"
-    assert ask(bridge, "hello")["live"] is None
+    hello = ask(bridge, "hello")
+    assert hello["live"] is None
+    assert hello["engine"]["state"] == ("ready" if kind == "prompt" else "failed")
 
 
 def test_another_model_takes_the_place_of_the_first(bridge: Bridge):
