@@ -161,7 +161,8 @@ class Bridge:
         self, session: str, sae: str, by: By, position: int, edges_per_node: int = 3, max_nodes: int = 300
     ) -> dict[str, Any]:
         """The nodes and edges of what fired up to and including a position."""
-        steps = [m for m in self.of_session(session) if m["kind"] == "step" and not m.get("is_bos")]
+        found = self.of_session(session, limit=max(position, 0) + 2)  # the start and the steps up to the position
+        steps = [m for m in found if m["kind"] == "step" and not m.get("is_bos")]
         steps = [m for m in steps if m["position"] <= position and sae in m["saes"]]
         firings = [[(f["feature"], f["activation"]) for f in m["saes"][sae]["features"]] for m in steps]
         start = steps[0]["position"] if steps else 0

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from ..records import ActiveFeature, Reading
-from .hooks import adapter_of
 from .model import Model
 from .sae import Sae
 
@@ -46,8 +45,7 @@ class DirectPath:
 
 def direct_path(model: Model) -> DirectPath:
     """The direct path of a loaded model."""
-    adapter = adapter_of(model.network)
-    norm = adapter.get_component(model.network, "ln_final")
+    norm = model.adapter.get_component(model.network, "ln_final")
     weight = norm.weight.detach()
     return DirectPath(
         norm=norm,

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import EngineError, PromptError, WeightsError
 from ..records import ModelSpec, require_prompt
+from .hooks import adapter_of
 
 DEFAULT_THREADS = torch.get_num_threads()
 SMALL = 20_000_000  # weights
@@ -33,6 +35,7 @@ class Model:
     dtype: torch.dtype
     bos: int | None  # token id put before every prompt, None where the model takes none
     ends: frozenset[int]  # token ids that end a text
+    adapter: ArchitectureAdapter  # TransformerLens's description of the network
 
     @property
     def width(self) -> int:
@@ -97,6 +100,7 @@ def load_model(spec: ModelSpec, device: torch.device, report: Report) -> Model:
         device=device,
         dtype=torch.float32,
         bos=bos,
+        adapter=adapter_of(network),
         ends=frozenset([] if ends is None else [ends] if isinstance(ends, int) else ends),
     )
 

@@ -29,11 +29,6 @@ class Sae:
     point: HookPoint
     centre: bool  # subtract the mean over d_model first: the SAE was trained on a model with centred weights
 
-    @torch.no_grad()
-    def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """Activations of all features: (positions, d_model) -> (positions, width)."""
-        return self.sae.encode(self.prepare(x))
-
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
         """The vectors as the SAE takes them: float32, centred where its metadata demands it."""
         x = x.to(self.sae.W_dec.dtype)
@@ -45,12 +40,13 @@ class Sae:
 
         The gain is what the SAE's own normalisation of its input makes of one unit of a decoder row; 1 without.
         """
-        activations = self.encode(x)  # (P, width)
+        x = self.prepare(x)
+        activations = self.sae.encode(x)  # (P, width)
         gains = self.gains(len(x))
         active = activations > 0
         l0 = active.sum(-1)
         strongest, features = activations.topk(min(top_features, activations.shape[-1]), dim=-1)  # (P, k)
-        unexplained = self.unexplained(self.prepare(x), activations, active, l0)
+        unexplained = self.unexplained(x, activations, active, l0)
         readings = [
             Reading(
                 l0=count,

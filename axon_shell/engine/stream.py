@@ -11,7 +11,7 @@ import torch
 from transformers import DynamicCache
 
 from ..errors import EngineError
-from .hooks import HookPoint, adapter_of
+from .hooks import HookPoint
 from .model import Model, out_of_memory
 
 # Logits of a whole prompt would take 200 kB a position with GPT-2's vocabulary: unembed this many at a time.
@@ -35,7 +35,6 @@ class Stream:
     def __init__(self, model: Model, points: Sequence[HookPoint]) -> None:
         self.model = model
         self.points = {point.name: point for point in points}
-        self.adapter = adapter_of(model.network)
         self.cache = DynamicCache(config=model.network.config)
         self.captured: dict[str, torch.Tensor] = {}
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -84,4 +83,6 @@ class Stream:
         """The logits of each position in turn, (vocabulary,) in float32."""
         unembed = self.model.network.get_output_embeddings()
         for chunk in hidden.split(UNEMBED_POSITIONS):
-            yield from self.adapter.apply_output_logits_transform(unembed(chunk).float())  # Gemma 2 caps its logits
+            yield from self.model.adapter.apply_output_logits_transform(
+                unembed(chunk).float()
+            )  # Gemma 2 caps its logits
