@@ -6,17 +6,22 @@ The names below are all that a plugin may use.
 from .config import Config
 from .errors import AxonError, PluginError, WeightsError
 from .hookspecs import hookimpl
-from .records import Label, ModelSpec, SaeSpec
+from .published import published_saes
+from .records import HubFiles, Label, ModelSpec, PublishedSae, SaeSpec, hub_model
 
 __version__ = "0.1.0"
 __all__ = [
     "AxonError",
     "Config",
+    "HubFiles",
     "Label",
     "ModelSpec",
     "PluginError",
+    "PublishedSae",
     "SaeSpec",
     "WeightsError",
     "__version__",
     "hookimpl",
+    "hub_model",
+    "published_saes",
 ]

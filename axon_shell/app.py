@@ -69,7 +69,7 @@ def build_bridge(config: Config) -> Bridge:
     """All that the page talks to."""
     found = catalogue(config)
     store = Store(homes.data())
-    return Bridge(Worker(store, Labels(found.label_sources), EventLog()), store, found, config)
+    return Bridge(Worker(store, Labels(found.label_sources), EventLog(), config), store, found, config)
 
 
 # -- in the browser -----------------------------------------------------------

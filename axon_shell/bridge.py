@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 import webbrowser
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from types import UnionType
@@ -23,7 +24,7 @@ from .errors import InvalidSetting, NotFound, Refused, as_axon_error
 from .events import EventLog
 from .graph import By, graph
 from .labels import Labels
-from .plugins import Catalogue, listing
+from .plugins import Catalogue, installed_among, listing
 from .records import SETTING_RANGES, Message, Settings, require_prompt
 from .session import replay
 from .store import Store, new_uid
@@ -44,7 +45,9 @@ class Bridge:
             for method in (
                 self.hello,
                 self.next_events,
+                self.saes,
                 self.load,
+                self.cancel,
                 self.run,
                 self.stop,
                 self.sessions,
@@ -91,11 +94,14 @@ class Bridge:
         last = self.events.last  # read first: what happens meanwhile is told again, not lost
         model = self.catalogue.models.get(self.config.model) or next(iter(self.catalogue.models.values()), None)
         saes = [name for name in self.config.saes if name in self.catalogue.saes]
+        firsts = [self.catalogue.saes[m.sae] for m in self.catalogue.models.values() if m.sae in self.catalogue.saes]
+        known = {sae.id: sae for sae in (*firsts, *installed_among(self.catalogue.saes.values()))}
+        counts = Counter(sae.model for sae in self.catalogue.saes.values())
         return {
             "version": __version__,
             "offline": self.config.offline,
-            "models": [listing(spec) for spec in self.catalogue.models.values()],
-            "saes": [listing(spec) for spec in self.catalogue.saes.values()],
+            "models": [listing(spec) | {"saes": counts[spec.id]} for spec in self.catalogue.models.values()],
+            "saes": [listing(spec) for spec in known.values()],
             "settings": asdict(self.config.settings),
             "ranges": SETTING_RANGES,
             "selected": {"model": model and model.id, "saes": saes or ([model.sae] if model and model.sae else [])},
@@ -117,9 +123,19 @@ class Bridge:
 
     # -- generating -----------------------------------------------------------
 
-    def load(self, model: str, saes: list[str]) -> dict[str, Any]:
-        """Get a model and SAEs ready; progress comes as events."""
-        self.worker.load(*self.catalogue.choose(model, saes))
+    def saes(self, model: str, search: str = "", limit: int = 60) -> dict[str, Any]:
+        """SAEs that read a model and match a search, the likeliest first, and how many there are in all."""
+        found = self.catalogue.saes_of(self.catalogue.model(model).id, search)
+        return {"saes": [listing(sae) for sae in found[: bounded(limit, 1, 500)]], "total": len(found)}
+
+    def load(self, model: str, saes: list[str], download: bool = False) -> dict[str, Any]:
+        """Get a model and SAEs ready, fetching what is not here if `download`; progress comes as events."""
+        self.worker.load(*self.catalogue.choose(model, saes), download)
+        return {}
+
+    def cancel(self) -> dict[str, Any]:
+        """Stop loading or downloading."""
+        self.worker.cancel()
         return {}
 
     def run(self, prompt: str, model: str, saes: list[str], settings: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import random
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -24,12 +25,14 @@ from rich.table import Table
 from rich.text import Text
 
 from . import __version__, homes
-from .config import load_config
-from .errors import AxonError, StoreError
-from .records import Message, Settings, require_prompt
+from .config import CHOICES, load_config
+from .errors import AxonError, NotFound, StoreError, WeightsError
+from .records import Message, Settings, Spec, require_prompt
 
 if TYPE_CHECKING:
     from .store import Store
+
+FLOAT32 = 4  # bytes
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 
@@ -109,12 +112,22 @@ def open_(browser: bool, no_open: bool, port: int | None, as_json: bool) -> int:
 @click.option("--repetition-penalty", type=float, help="Divides the logit of each token seen already.")
 @click.option("--seed", type=int, help="The same seed gives the same session; left out: a new one.")
 @click.option("--top-features", type=int, help="Features kept per position and SAE.")
+@click.option("--device", type=click.Choice(CHOICES["device"]), help="Where the model runs.")
+@click.option("--dtype", type=click.Choice(CHOICES["dtype"]), help="Number format of the model's weights.")
 @as_json
-def run(prompt: str, model: str | None, saes: tuple[str, ...], as_json: bool, **given: Any) -> int:
+def run(
+    prompt: str,
+    model: str | None,
+    saes: tuple[str, ...],
+    device: str | None,
+    dtype: str | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
     """Generate a session in the terminal and store it."""
     from . import session
     from .labels import Labels
-    from .plugins import catalogue
+    from .plugins import catalogue, require_installed
     from .store import new_uid
 
     require_prompt(prompt)
@@ -123,15 +136,17 @@ def run(prompt: str, model: str | None, saes: tuple[str, ...], as_json: bool, **
     settings: Settings = replace(config.settings, **({"seed": random.randrange(2**32)} | given))
     found = catalogue(config)
     spec, sae_specs = found.choose(model or config.model, saes or (config.saes if not model else ()))
+    require_installed(spec, sae_specs)
     labels = Labels(found.label_sources)
     stop = threading.Event()
     show = print_json if as_json else Printer()
     with opened_store() as store, interrupted(stop.set):
-        with Console(stderr=True).status("Importing PyTorch") as status:
-            from .engine.model import choose_device, load_model
+        with Console(stderr=True).status("Importing PyTorch and SAELens") as status:
+            from .engine.model import choose_device, load_model, number_type
             from .engine.sae import load_sae
 
-            loaded = load_model(spec, choose_device(), status.update)
+            kind = number_type(dtype or config.dtype)
+            loaded = load_model(spec, choose_device(device or config.device), status.update, kind)
             loaded_saes = [load_sae(sae, loaded, status.update) for sae in sae_specs]
         reason = "error"
         for message in session.run(new_uid(), prompt, loaded, loaded_saes, settings, labels, store, stop.is_set):
@@ -155,22 +170,59 @@ def models(as_json: bool) -> None:
     """List the language models."""
     from .plugins import catalogue, listing
 
-    rows = [listing(spec) for spec in catalogue(load_config()).models.values()]
-    columns = {"id": "Id", "name": "Name", "context": "Context", "size_bytes": "Size", "installed": "Installed"}
-    listed(rows, columns | {"sae": "First SAE"}, as_json)
+    found = catalogue(load_config())
+    counts = Counter(sae.model for sae in found.saes.values())
+    rows = [
+        listing(spec) | {"memory_bytes": FLOAT32 * spec.parameters, "saes": counts[spec.id]}
+        for spec in found.models.values()
+    ]
+    columns = {"id": "Id", "name": "Name", "context": "Context", "size_bytes": "Size", "memory_bytes": "Memory"}
+    listed(rows, columns | {"installed": "Installed", "saes": "SAEs", "sae": "First SAE"}, as_json)
+    if not as_json:
+        print("Memory: of the weights in float32. Without an SAE a model writes without features.", file=sys.stderr)
 
 
 @commands.command()
 @click.argument("model", required=False)
+@click.option("--search", default="", metavar="TEXT", help="Words that the id, hook point or release must hold.")
 @as_json
-def saes(model: str | None, as_json: bool) -> None:
+def saes(model: str | None, search: str, as_json: bool) -> None:
     """List the sparse autoencoders, of one model or of all."""
     from .plugins import catalogue, listing
 
     found = catalogue(load_config())
-    rows = [listing(spec) for spec in (found.saes_of(found.model(model).id) if model else found.saes.values())]
+    models = [found.model(model).id] if model else list(found.models)
+    rows = [listing(spec) for name in models for spec in found.saes_of(name, search)]
     columns = {"id": "Id", "hook": "Hook point", "width": "Features", "size_bytes": "Size", "installed": "Installed"}
-    listed(rows, columns, as_json)
+    if not rows and model and not as_json and not search:
+        raise NotFound(f"No SAE of {model} is known.", found.model(model).about)
+    listed(rows, columns | {"refused": ""}, as_json)
+
+
+@commands.command()
+@click.argument("model")
+@click.argument("saes", nargs=-1, metavar="[SAE]...")
+@as_json
+def download(model: str, saes: tuple[str, ...], as_json: bool) -> None:
+    """Fetch the weights of a model and of SAEs: of the model's first one, when none is named."""
+    from . import hub
+    from .plugins import catalogue, installed, on_hub
+
+    config = load_config()
+    spec, sae_specs = catalogue(config).choose(model, saes)
+    for sae in sae_specs:
+        if sae.refused:
+            raise WeightsError(f"SAE {sae.id} cannot be used: {sae.refused}.", "Choose another SAE.")
+    stop = threading.Event()
+    entries: list[Spec] = [spec, *sae_specs]
+    with interrupted(stop.set), bars(as_json) as bar:
+        for entry in entries:
+            if (files := on_hub(entry)) and not installed(entry):
+                hub.fetch(files, config.offline, bar(entry.id), stop.is_set)
+            if as_json:
+                print_json({"kind": "installed", "id": entry.id, "weights": str(files or entry.weights)})
+            else:
+                print(f"{entry.id}: {'in the cache, ' + str(hub.cache()) if files else entry.weights}")
 
 
 @commands.group("sessions")
@@ -230,6 +282,26 @@ def doctor(as_json: bool) -> int:
 
 
 @contextmanager
+def bars(as_json: bool) -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+    """Progress of downloads: a bar on stderr for each, or lines of JSON."""
+    if as_json:
+        yield (
+            lambda name: lambda done, total: print_json({"kind": "progress", "id": name, "done": done, "total": total})
+        )
+        return
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+
+        def bar(name: str) -> Callable[[int, int], None]:
+            task = progress.add_task(name, total=None)
+            return lambda done, total: progress.update(task, completed=done, total=total)
+
+        yield bar
+
+
+@contextmanager
 def opened_store() -> Iterator[Store]:
     """The user's sessions; its problems are told on stderr."""
     from .store import Store
@@ -263,16 +335,21 @@ def listed(rows: list[dict[str, Any]], columns: dict[str, str], as_json: bool) -
     if as_json:
         click.echo(json.dumps(rows))
         return
-    table = Table(*columns.values(), box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for number, title in enumerate(columns.values()):
+        table.add_column(title, overflow="fold", no_wrap=number == 0)  # what stands first is there to be copied
     for row in rows:
         table.add_row(*(Text(readable(name, row[name])) for name in columns))
-    Console().print(table if rows else "Nothing yet.")
+    # In a file or a pipe nothing need be folded.
+    Console(width=None if sys.stdout.isatty() else 240).print(table if rows else "Nothing yet.")
 
 
 def readable(name: str, value: Any) -> str:
     """A field as a person reads it."""
-    if name == "size_bytes":
-        return f"{value / 1e6:,.1f} MB"
+    if name in ("size_bytes", "memory_bytes"):
+        return f"{value / 1e9:,.1f} GB" if value >= 1e9 else f"{value / 1e6:,.1f} MB" if value else "?"
+    if name == "width":
+        return f"{value:,}" if value else "?"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else str(value)

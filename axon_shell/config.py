@@ -14,6 +14,8 @@ import tomli
 from .errors import ConfigError, InvalidSetting
 from .records import Settings
 
+CHOICES = {"device": ("auto", "cpu", "cuda", "mps"), "dtype": ("float32", "bfloat16", "float16")}
+
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -22,6 +24,8 @@ class Config:
     model: str = "tiny-world"  # the model to begin with
     saes: tuple[str, ...] = ()  # the SAEs to begin with; empty: the model's own choice
     offline: bool = False  # never use the network
+    device: str = "auto"  # where models run
+    dtype: str = "float32"  # number format of a model's weights; SAEs are always float32
     settings: Settings = field(default_factory=Settings)  # how sessions are generated
     path: Path | None = None  # the file read; None: there is none, all is default
 
@@ -66,6 +70,10 @@ def parse(table: dict[str, Any], path: Path) -> Config:
     for name, kind, what in kinds:
         if name in values and not isinstance(values[name], kind):
             raise ConfigError(f"{path}: {name} is {values[name]!r}, but must be {what}.", f"Correct {name}.")
+    for name, choices in CHOICES.items():
+        if name in values and values[name] not in choices:
+            message = f"{path}: {name} is {values[name]!r}, but must be one of {', '.join(choices)}."
+            raise ConfigError(message, f"Correct {name}.")
     if "saes" in values:
         saes = values["saes"]
         if not isinstance(saes, list) or not all(isinstance(name, str) for name in saes):

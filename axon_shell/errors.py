@@ -8,7 +8,15 @@ AxonError
   x Busy                a session is being generated already
   x NotFound            no such model, SAE, feature or session
   x WeightsError        files of a model or SAE are missing, damaged or do not fit
-  x EngineError         the computation failed (not a number, out of memory)
+    x NotInstalled      ... as they must be downloaded first
+  x DownloadError       a download failed
+    x Gated             ... as the owner wants a licence accepted first
+    x Offline           ... as the network must not be used
+    x Unreachable       ... as the hub cannot be reached
+    x NoSpace           ... as the disk is too small
+    x Cancelled         ... as the user stopped it
+  x EngineError         the computation failed (not a number)
+    x OutOfMemory       ... as memory is too little
   x StoreError          the session database cannot be read or written
   x ServerError         the loopback server cannot start
   x Refused             the page asked for something it may not have
@@ -80,10 +88,58 @@ class WeightsError(AxonError):
     kind = "weights"
 
 
+class NotInstalled(WeightsError):
+    """Weights must be downloaded first."""
+
+    kind = "not_installed"
+
+
+class DownloadError(AxonError):
+    """A download failed; what has arrived is kept and the next one goes on from there."""
+
+    kind = "download"
+
+
+class Gated(DownloadError):
+    """The owner of a repository wants a licence accepted first."""
+
+    kind = "gated"
+
+
+class Offline(DownloadError):
+    """The network must not be used."""
+
+    kind = "offline"
+
+
+class Unreachable(DownloadError):
+    """The hub cannot be reached."""
+
+    kind = "network"
+
+
+class NoSpace(DownloadError):
+    """The disk has too little room."""
+
+    kind = "disk"
+
+
+class Cancelled(DownloadError):
+    """The user stopped it."""
+
+    kind = "cancelled"
+
+
 class EngineError(AxonError):
     """The computation failed."""
 
     kind = "engine"
+
+
+class OutOfMemory(EngineError):
+    """Memory is too little."""
+
+    kind = "memory"
 
 
 class StoreError(AxonError):

@@ -30,6 +30,13 @@ def data() -> Path:
     return platformdirs.user_data_path("axon-shell", appauthor=False)
 
 
+def cache() -> Path:
+    """The folder of what can be made anew at any time."""
+    if home := os.environ.get("AXON_HOME"):
+        return Path(home).expanduser().absolute() / "cache"
+    return platformdirs.user_cache_path("axon-shell", appauthor=False)
+
+
 def _home(in_wheel: str, in_checkout: str) -> Path:
     """A folder that a wheel carries inside the package and a checkout keeps beside it."""
     inside = _PACKAGE / in_wheel

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pluggy
 
-from . import homes, hookspecs
+from . import homes, hookspecs, hub
 from .config import Config
-from .errors import NotFound, PluginError
+from .errors import NotFound, NotInstalled, PluginError
 from .hookspecs import LabelSource
-from .records import ModelSpec, Problem, SaeSpec
+from .records import HubFiles, ModelSpec, Problem, PublishedSae, SaeSpec, Spec
 
 
 @dataclass
@@ -41,9 +42,19 @@ class Catalogue:
         """The SAE of this id. Raises NotFound naming the nearest."""
         return pick(self.saes, name, "SAE", "`axon-shell saes` lists them.")
 
-    def saes_of(self, model: str) -> list[SaeSpec]:
-        """The SAEs that read a model, in the order of their registration."""
-        return [sae for sae in self.saes.values() if sae.model == model]
+    def saes_of(self, model: str, search: str = "") -> list[SaeSpec]:
+        """The SAEs that read a model and whose id, hook point or description hold all words of a search.
+
+        The model's first SAE leads, then those on this machine, then the others as they were registered.
+        """
+        first, words = self.models[model].sae if model in self.models else "", search.lower().split()
+        found = [
+            sae
+            for sae in self.saes.values()
+            if sae.model == model and all(word in f"{sae.id} {sae.hook} {sae.about}".lower() for word in words)
+        ]
+        here = {sae.id for sae in installed_among(found)}
+        return sorted(found, key=lambda sae: (sae.id != first, sae.id not in here))
 
     def choose(self, model: str, saes: list[str] | tuple[str, ...]) -> tuple[ModelSpec, list[SaeSpec]]:
         """A model and the SAEs to read it with: those named, or the one that the model suggests.
@@ -68,14 +79,41 @@ def pick(table: dict[str, Any], name: str, what: str, where: str) -> Any:
     raise NotFound(f"There is no {what} {name!r}.", f"Did you mean {near[0]}? {where}" if near else where)
 
 
-def installed(spec: ModelSpec | SaeSpec) -> bool:
+def on_hub(spec: Spec) -> HubFiles | None:
+    """The files on the hub that an entry needs; None for one that lies in a folder."""
+    if isinstance(spec.weights, Path):
+        return None
+    return spec.weights.files if isinstance(spec.weights, PublishedSae) else spec.weights
+
+
+def installed(spec: Spec) -> bool:
     """Whether the weights lie on this machine."""
-    return isinstance(spec.weights, Path) and spec.weights.is_dir()
+    files = on_hub(spec)
+    return hub.held(files) if files else Path(str(spec.weights)).is_dir()
 
 
-def listing(spec: ModelSpec | SaeSpec) -> dict[str, Any]:
+def installed_among(saes: Iterable[SaeSpec]) -> list[SaeSpec]:
+    """Those SAEs whose weights lie on this machine; quick for thousands of which few do."""
+    there = cache(lambda repo: hub.snapshot(repo) is not None)
+    return [sae for sae in saes if (not (files := on_hub(sae)) or there(files.repo)) and installed(sae)]
+
+
+def require_installed(model: ModelSpec, saes: Sequence[SaeSpec]) -> None:
+    """Raise NotInstalled, with the command that fetches them, when weights are not on this machine."""
+    specs: list[Spec] = [model, *saes]
+    absent = [spec for spec in specs if on_hub(spec) and not installed(spec)]
+    if absent:
+        size = sum(spec.size_bytes for spec in absent)
+        raise NotInstalled(
+            f"{' and '.join(spec.id for spec in absent)} must be downloaded first ({size / 1e6:,.0f} MB).",
+            f"`axon-shell download {' '.join([model.id, *(sae.id for sae in saes)])}` fetches what is missing.",
+        )
+
+
+def listing(spec: Spec) -> dict[str, Any]:
     """An entry of the catalogue as the page and `--json` list it."""
-    return asdict(spec) | {"weights": str(spec.weights), "installed": installed(spec)}
+    entry = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    return entry | {"weights": str(on_hub(spec) or spec.weights), "installed": installed(spec)}
 
 
 def catalogue(config: Config) -> Catalogue:
@@ -83,12 +121,19 @@ def catalogue(config: Config) -> Catalogue:
     found = Catalogue()
     manager = pluggy.PluginManager("axon_shell")
     manager.add_hookspecs(hookspecs)
-    for path in sorted([*homes.plugins().glob("*.py"), *homes.plugins().glob("*/__init__.py")]):
+    # Folders first: what is bundled whole comes before what must be downloaded.
+    for path in (*sorted(homes.plugins().glob("*/__init__.py")), *sorted(homes.plugins().glob("*.py"))):
         name = path.parent.name if path.name == "__init__.py" else path.stem
         with problems_of(name, found):
             manager.register(load(path, name), name)
             manager.check_pending()
             ask(manager, name, config, found)
+    smallest: dict[str, int] = {}
+    for spec in found.models.values():
+        smallest[spec.family] = min(spec.parameters, smallest.get(spec.family, spec.parameters))
+    # Families by their smallest model, each in order of size.
+    ordered = sorted(found.models.values(), key=lambda spec: (smallest[spec.family], spec.parameters))
+    found.models = {spec.id: spec for spec in ordered}
     return found
 
 

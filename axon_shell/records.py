@@ -19,17 +19,54 @@ Message = dict[str, Any]  # one JSON object of the stream: "start", "step" or "e
 
 
 @dataclass(frozen=True, slots=True)
+class HubFiles:
+    """Files of a repository on the Hugging Face hub."""
+
+    repo: str  # "google/gemma-2-2b"
+    needed: tuple[str, ...]  # names or patterns (*.safetensors); without one of them nothing works
+    wanted: tuple[str, ...] = ()  # fetched too where they are
+
+    def __str__(self) -> str:
+        return self.repo
+
+
+MODEL_FILES = ("config.json", "tokenizer.json", "model*.safetensors")
+MORE_MODEL_FILES = ("*.json", "tokenizer.model", "merges.txt")
+
+
+def hub_model(repo: str) -> HubFiles:
+    """The files of a language model on the hub: configuration, tokenizer and weights as safetensors."""
+    return HubFiles(repo, MODEL_FILES, MORE_MODEL_FILES)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedSae:
+    """An SAE of SAELens's directory: what `SAE.from_pretrained` calls it, and the files that takes."""
+
+    release: str  # "gpt2-small-res-jb"
+    sae_id: str  # "blocks.8.hook_resid_pre"
+    files: HubFiles
+
+    def __str__(self) -> str:
+        return f"{self.release}/{self.sae_id}"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A language model that can be loaded: what a plugin registers."""
 
     id: str  # unique, as Neuronpedia spells it where it knows the model: "gpt2-small"
     name: str  # for people: "GPT-2 small"
-    family: str  # "gpt2", "gpt_neox", "gemma2"
-    weights: Path | str  # a folder in Hugging Face format, or a hub repository
+    family: str  # "gpt2", "pythia", "gemma2"
+    weights: Path | HubFiles  # a folder in Hugging Face format, or a hub repository
     context: int  # positions, BOS included
     size_bytes: int  # of the weights on disk
+    parameters: int = 0  # numbers in the weights; 0: not known before loading
     sae: str = ""  # id of the SAE to begin with
-    prepend_bos: bool = True
+    hook: str = ""  # a good first hook point for an SAE
+    prepend_bos: bool = True  # where no SAE says otherwise
+    licence: str = ""  # page where the owner wants a licence accepted before downloading
+    smaller: str = ""  # id of a model to take instead where memory is too little
     examples: tuple[str, ...] = ()  # prompts that show it well
     about: str = ""
 
@@ -41,11 +78,15 @@ class SaeSpec:
     id: str  # MODEL/SOURCE, unique: "gpt2-small/8-res-jb"
     model: str  # id of the model that it reads
     hook: str  # TransformerLens name: "blocks.8.hook_resid_pre"
-    width: int  # number of features
-    weights: Path | str  # a folder in SAELens format
+    width: int  # number of features; 0: not known before loading
+    weights: Path | PublishedSae  # a folder in SAELens format, or an SAE of SAELens's directory
     size_bytes: int = 0
     neuronpedia: str = ""  # "gpt2-small/8-res-jb" where Neuronpedia shows it
+    refused: str = ""  # why it cannot be used, where that is known beforehand
     about: str = ""
+
+
+Spec = ModelSpec | SaeSpec
 
 
 @dataclass(frozen=True, slots=True)

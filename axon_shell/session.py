@@ -37,9 +37,14 @@ def run(
     Raises PromptError before anything is stored. What fails later ends the session with the reason "error", and what
     was produced until then is kept.
     """
-    from .engine.generate import generate  # imports torch, which whoever only replays never needs
+    # These import torch, which whoever only replays never needs.
+    from .engine.generate import generate
+    from .engine.model import number_format
+    from .engine.sae import first_token
 
-    ids = model.tokens(prompt)
+    bos = first_token(model, saes)
+    ids = model.tokens(prompt, bos)
+    prompt_tokens = len(ids) - (bos is not None)
     start: Message = {
         "kind": "start",
         "session": session,
@@ -48,14 +53,15 @@ def run(
         "prompt": prompt,
         "settings": asdict(settings),
         "device": str(model.device),
-        "dtype": str(model.dtype).removeprefix("torch."),
+        "dtype": number_format(model.dtype),
+        "notes": [note for sae in saes for note in sae.notes],
     }
     store.begin(session, start)
     yield start
     new_tokens = 0
     end = None
     try:
-        for record in generate(model, saes, ids, settings, stopped):
+        for record in generate(model, saes, ids, bos is not None, settings, stopped):
             if isinstance(record, End):
                 end = record
                 break
@@ -65,10 +71,10 @@ def run(
             yield labelled(step, labels)
     except Exception as error:
         known = as_axon_error(error, "generating")
-        end = End("error", len(ids) - (model.bos is not None), new_tokens, None, known.as_record())
+        end = End("error", prompt_tokens, new_tokens, None, known.as_record())
     finally:
         # Also when whoever reads these messages stops reading: the session must not look as if it were still running.
-        end = end or End("stopped", len(ids) - (model.bos is not None), new_tokens, None)
+        end = end or End("stopped", prompt_tokens, new_tokens, None)
         store.end(session, end.as_message())
     yield end.as_message()
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import queue
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import session
-from .errors import Busy, as_axon_error
+from . import hub, session
+from .config import Config
+from .errors import Busy, Cancelled, as_axon_error
 from .events import EventLog
 from .labels import Labels
-from .records import Message, ModelSpec, SaeSpec, Settings
+from .plugins import installed, on_hub, require_installed
+from .records import Message, ModelSpec, SaeSpec, Settings, Spec
 from .store import Store
 
 if TYPE_CHECKING:
@@ -26,6 +29,8 @@ class EngineState:
 
     state: str = "empty"  # empty, loading, ready, running, failed
     stage: str = ""  # of loading: "Importing PyTorch"
+    done: int | None = None  # bytes of a download
+    total: int | None = None
     model: str | None = None
     saes: tuple[str, ...] = ()
     device: str | None = None
@@ -36,8 +41,8 @@ class EngineState:
 class Worker:
     """Runs sessions in a thread of its own and puts their messages into the event log."""
 
-    def __init__(self, store: Store, labels: Labels, events: EventLog) -> None:
-        self.store, self.labels, self.events = store, labels, events
+    def __init__(self, store: Store, labels: Labels, events: EventLog, config: Config) -> None:
+        self.store, self.labels, self.events, self.config = store, labels, events, config
         self.engine = EngineState()
         self.live: str | None = None  # the session that is being generated
         self.streamed: tuple[str, list[Message]] = ("", [])  # the session generated last, with its messages so far
@@ -45,15 +50,24 @@ class Worker:
         self.saes: dict[str, Sae] = {}
         self.jobs: queue.Queue[Callable[[], object] | None] = queue.Queue()
         self.stopping = threading.Event()
+        self.cancelling = threading.Event()  # of what is being loaded
         self.claim = threading.Lock()
         self.thread = threading.Thread(target=self.work, name="engine", daemon=True)
         self.thread.start()
 
     # -- asked from other threads ---------------------------------------------
 
-    def load(self, model: ModelSpec, saes: list[SaeSpec]) -> None:
-        """Get a model and SAEs ready in the background; progress and failure come as events."""
-        self.jobs.put(lambda: self.prepare(model, saes))
+    def load(self, model: ModelSpec, saes: list[SaeSpec], download: bool = False) -> None:
+        """Get a model and SAEs ready in the background; progress and failure come as events.
+
+        What is not on this machine is fetched if `download`, else it is a failure.
+        """
+        self.cancelling.clear()
+        self.jobs.put(lambda: self.prepare(model, saes, download))
+
+    def cancel(self) -> None:
+        """Stop loading or downloading at the next occasion; what was downloaded stays."""
+        self.cancelling.set()
 
     def run(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> None:
         """Generate a session in the background. Raises Busy while another is being generated."""
@@ -62,16 +76,19 @@ class Worker:
                 raise Busy("A session is being generated already.", "Stop it, or wait until it ends.")
             self.live = uid
             self.stopping.clear()
+            self.cancelling.clear()
         self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings))
 
     def stop(self) -> bool:
         """End the session that is being generated after its current token; False when there is none."""
         self.stopping.set()
+        self.cancelling.set()
         return self.live is not None
 
     def close(self) -> None:
         """Stop generating and end the thread."""
         self.stopping.set()
+        self.cancelling.set()
         self.jobs.put(None)
         self.thread.join(timeout=2)  # longer only while it imports or reads a prompt, which cannot be interrupted
 
@@ -84,7 +101,8 @@ class Worker:
     def generate(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> None:
         try:
             if not self.prepare(model, saes):
-                self.events.put({"kind": "refused", "session": uid, "error": self.engine.error})
+                error = self.engine.error or Cancelled("Stopped before it began.").as_record()
+                self.events.put({"kind": "refused", "session": uid, "error": error})
                 return
             assert self.model
             self.tell(state="running")
@@ -105,36 +123,67 @@ class Worker:
                 self.tell(state="ready")
             self.events.put({"kind": "sessions_changed"})
 
-    def prepare(self, model: ModelSpec, saes: list[SaeSpec]) -> bool:
+    def prepare(self, model: ModelSpec, saes: list[SaeSpec], download: bool = False) -> bool:
         """Load what is not loaded yet, free what is not asked for; whether all is ready now."""
         wanted = {sae.id: sae for sae in saes}
         if self.model and self.model.spec.id == model.id and wanted.keys() <= self.saes.keys():
             return True
         self.engine = EngineState()
-        self.tell(state="loading", stage="Importing PyTorch", model=model.id, saes=tuple(wanted))
+        self.tell(state="loading", stage="Looking for the weights", model=model.id, saes=tuple(wanted))
         try:
-            from .engine.model import choose_device, load_model
-
-            def report(stage: str) -> None:
-                self.tell(stage=stage)
-
-            if not self.model or self.model.spec.id != model.id:
-                self.model, self.saes = None, {}
-                self.model = load_model(model, choose_device(), report)
-            report("Importing SAELens")
+            if download:
+                self.fetch(model)
+                for sae in saes:
+                    self.fetch(sae)
+            require_installed(model, saes)
+            self.report("Importing PyTorch and SAELens")
+            from .engine.model import choose_device, load_model, number_format, number_type
             from .engine.sae import load_sae
 
-            self.saes = {name: sae for name, sae in self.saes.items() if name in wanted}
+            self.free(model, wanted)
+            if not self.model:
+                device, dtype = choose_device(self.config.device), number_type(self.config.dtype)
+                self.model = load_model(model, device, self.report, dtype)
             for name, spec in wanted.items():
                 if name not in self.saes:
-                    self.saes[name] = load_sae(spec, self.model, report)
+                    self.saes[name] = load_sae(spec, self.model, self.report)
+        except Cancelled:
+            self.engine = EngineState()
+            self.tell(state="empty")
+            return False
         except Exception as error:
             self.tell(state="failed", stage="", error=as_axon_error(error, "loading").as_record())
             return False
-        self.tell(
-            state="ready", stage="", device=str(self.model.device), dtype=str(self.model.dtype).removeprefix("torch.")
-        )
+        self.tell(state="ready", stage="", device=str(self.model.device), dtype=number_format(self.model.dtype))
         return True
+
+    def fetch(self, spec: Spec) -> None:
+        """Download the weights of an entry of the catalogue, unless they are here."""
+        files = on_hub(spec)
+        if files is None or installed(spec):
+            return
+        self.tell(stage=f"Downloading {spec.id}")
+        hub.fetch(
+            files,
+            self.config.offline,
+            lambda done, total: self.tell(done=done, total=total),
+            self.cancelling.is_set,
+        )
+        self.tell(done=None, total=None)
+        self.events.put({"kind": "installed", "id": spec.id})
+
+    def free(self, model: ModelSpec, wanted: dict[str, SaeSpec]) -> None:
+        """Let go of a model and of SAEs that are not asked for, so that their memory is free for what is."""
+        if self.model and self.model.spec.id != model.id:
+            self.model, self.saes = None, {}
+        self.saes = {name: sae for name, sae in self.saes.items() if name in wanted}
+        gc.collect()  # modules and their hooks refer to each other
+
+    def report(self, stage: str) -> None:
+        """Tell what is being loaded. Raises Cancelled when the user does not want it any more."""
+        if self.cancelling.is_set():
+            raise Cancelled("Loading was stopped.")
+        self.tell(stage=stage)
 
     def tell(self, **changes: Any) -> None:
         """Change the engine's state and put it into the event log."""

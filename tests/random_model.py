@@ -119,20 +119,26 @@ def make_sae(
     seed: int = 1,
     id: str = "",
     architecture: str = "jumprelu",
+    metadata: dict[str, Any] | None = None,
     **settings: Any,
 ) -> SaeSpec:
     """Write an SAE in SAELens format and return its spec; `settings` go to its configuration."""
     torch.manual_seed(seed)
-    metadata = SAEMetadata(hook_name=hook, model_name="random", prepend_bos=True)
+    about = SAEMetadata(**{"hook_name": hook, "model_name": "random", "prepend_bos": True} | (metadata or {}))
     if centre:
-        metadata.model_from_pretrained_kwargs = {"center_writing_weights": True}
+        about.model_from_pretrained_kwargs = {"center_writing_weights": True}
+    if "transcoder" in architecture:
+        about.hook_name_out = about.hook_name_out or hook.rsplit(".", 1)[0] + ".hook_mlp_out"
+        settings = {"d_out": WIDTH, "apply_b_dec_to_input": False} | settings
     sae_class, config_class = SAE_CLASS_REGISTRY[architecture]
-    sae = sae_class(config_class(d_in=width, d_sae=FEATURES, metadata=metadata, **settings))
+    sae = sae_class(config_class(d_in=width, d_sae=FEATURES, metadata=about, **settings))
     with torch.no_grad():
         for parameter in sae.parameters():
             parameter.copy_(torch.randn_like(parameter) / parameter.shape[0] ** 0.5)
-        if architecture == "jumprelu":
+        if "jumprelu" in architecture:
             sae.threshold.copy_(0.2 * torch.rand_like(sae.threshold))
+        if architecture == "matching_pursuit":
+            sae.W_dec.div_(sae.W_dec.norm(dim=-1, keepdim=True))
     sae.save_model(folder)
     assert SAE.load_from_disk(folder).cfg.architecture() == architecture
     return SaeSpec(id or f"random/{hook}", "random", hook, FEATURES, folder)

@@ -45,7 +45,7 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 def bridge(offered: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     """One bridge for the file: its model is loaded once."""
     store = Store(tmp_path_factory.mktemp("data"))
-    bridge = Bridge(Worker(store, Labels([]), EventLog()), store, offered, Config(model="random"))
+    bridge = Bridge(Worker(store, Labels([]), EventLog(), Config()), store, offered, Config(model="random"))
     yield bridge
     bridge.close()
 

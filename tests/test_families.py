@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from random_model import LAYERS, make_model, make_sae
+from torch.nn import Linear
 from transformer_lens.model_bridge import TransformerBridge
+from transformers.pytorch_utils import Conv1D
 
+from axon_shell.engine import cache, one_row
 from axon_shell.engine.attribution import direct_path
 from axon_shell.engine.generate import generate
-from axon_shell.engine.hooks import hook_point
+from axon_shell.engine.hooks import FINAL_RESIDUAL
 from axon_shell.engine.model import Model, load_model
+from axon_shell.engine.one_row import OneRow
 from axon_shell.engine.sae import load_sae
 from axon_shell.engine.stream import Stream
 from axon_shell.errors import WeightsError
@@ -34,8 +39,14 @@ def family(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def model(family: str, tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return load_model(make_model(tmp_path_factory.mktemp(family), family=family), CPU, lambda stage: None)
+def model(family: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+    """With what large models get: NumPy's product in every layer, and a cache that must grow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(one_row, "SMALLEST", 0)
+        patch.setattr(cache, "ROOM", 4)
+        model = load_model(make_model(tmp_path_factory.mktemp(family), family=family), CPU, lambda stage: None)
+        assert all(isinstance(m.forward, OneRow) for m in model.network.modules() if isinstance(m, (Linear, Conv1D)))
+        yield model
 
 
 @pytest.fixture(scope="module")
@@ -44,48 +55,84 @@ def oracle(model: Model) -> TransformerBridge:
 
 
 def test_hook_points_and_logits_equal_the_bridge(family: str, model: Model, oracle: TransformerBridge):
-    ids = model.tokens(PROMPT)
+    ids = model.tokens(PROMPT, model.bos)
     names = [f"blocks.{layer}.{name}" for layer in range(LAYERS) for name in HOOKS[family]]
     with torch.no_grad():
-        logits, cache = oracle.run_with_cache(torch.tensor([ids]))
+        logits, known = oracle.run_with_cache(torch.tensor([ids]))
     for cut in (len(ids), 3):  # the whole prompt at once; three tokens, then one by one from the cache
-        with Stream(model, [hook_point(model.network, name) for name in names]) as stream:
+        with Stream(model, names) as stream:
+            assert not stream.places.bridged
             passes = [stream.feed(ids[:cut]), *(stream.feed([token]) for token in ids[cut:])]
-            predicted = torch.stack([row for p in passes for row in stream.logits(p.hidden)])
+            predicted = torch.cat([stream.logits(p.hidden) for p in passes])
         torch.testing.assert_close(predicted, logits[0], atol=1e-4, rtol=1e-4)
         for name in names:
             found = torch.cat([p.captured[name] for p in passes])
             torch.testing.assert_close(
-                found, cache[name][0].flatten(1), atol=5e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+                found, known[name][0].flatten(1), atol=5e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
             )
+
+
+def test_every_place_of_the_bridge_is_the_same_here(model: Model, oracle: TransformerBridge):
+    """Fast where a module of Hugging Face's has it, else through a bridge around the same weights."""
+    ids = model.tokens(PROMPT, model.bos)
+    with torch.no_grad():
+        _, known = oracle.run_with_cache(torch.tensor([ids]))
+    names = [
+        name
+        for name, x in known.items()
+        if name.startswith(("blocks.1.", "hook_embed", "ln_final."))
+        # one vector of floating numbers for each token: no attention patterns, no token ids
+        and x.is_floating_point()
+        and x.shape[:2] == (1, len(ids))
+        and "hook_rot" not in name
+    ]
+    assert len(names) > 40
+    fast = [name for name in names if not model.find([name]).bridged]
+    assert {"hook_embed", "blocks.1.hook_resid_pre", "blocks.1.mlp.hook_post", "ln_final.hook_out"} <= set(fast)
+    slow = set(names) - set(fast)
+    assert {"blocks.1.ln2.hook_normalized", "blocks.1.ln2.hook_scale"} <= slow
+    for group in (fast, sorted(slow), names):
+        with Stream(model, group) as stream:
+            assert stream.places.bridged == (group != fast)
+            passes = [stream.feed(ids[:4]), *(stream.feed([token]) for token in ids[4:])]
+        for name in group:
+            found = torch.cat([p.captured[name] for p in passes])
+            torch.testing.assert_close(
+                found, known[name][0].flatten(1), atol=5e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+            )
+    ours = {p.data_ptr() for p in model.network.parameters()}
+    twin = dict(model.bridge.original_model.named_parameters())
+    assert [n for n, p in twin.items() if "attention" not in n and ".attn." not in n and p.data_ptr() not in ours] in (
+        [],
+        ["lm_head._original_component.bias"],
+    )  # no second copy, but for queries, keys and values that one matrix held together
 
 
 def test_direct_effects_add_up_to_the_logit(model: Model):
     """The direction of a token, applied to the whole residual stream, is its logit: nothing of the path is missing."""
     path = direct_path(model)
-    with Stream(model, []) as stream:
-        residuals: list[torch.Tensor] = []
-        handle = path.norm.register_forward_pre_hook(lambda module, args: residuals.append(args[0][0]))
-        result = stream.feed(model.tokens(PROMPT))
-        handle.remove()
+    with Stream(model, [FINAL_RESIDUAL]) as stream:
+        result = stream.feed(model.tokens(PROMPT, model.bos))
         logits = model.network.get_output_embeddings()(result.hidden)  # before Gemma's cap
+    residual = result.captured[FINAL_RESIDUAL]
+    directions = path.directions(residual, torch.full((len(residual),), 7))
     bias = getattr(path.norm, "bias", None)
-    for position, residual in enumerate(residuals[0]):
-        direct = residual @ path.direction(residual, 7)
-        constant = bias @ path.unembed[7] if bias is not None else 0
-        assert float(direct + constant) == pytest.approx(float(logits[position, 7]), abs=1e-3, rel=1e-4)
+    constant = bias @ path.unembed[7] if bias is not None else 0
+    torch.testing.assert_close((residual * directions).sum(-1) + constant, logits[:, 7], atol=1e-3, rtol=1e-4)
 
 
 def test_a_session_runs_and_its_taps_come_off(model: Model, tmp_path: Path):
     sae = load_sae(make_sae(tmp_path, "blocks.1.hook_resid_post"), model, lambda stage: None)
-    *steps, end = generate(model, [sae], model.tokens(PROMPT), Settings(max_tokens=6, seed=1), lambda: False)
-    assert end.reason in ("max_tokens", "end_of_text") and len(steps) > len(model.tokens(PROMPT))
+    *steps, end = generate(
+        model, [sae], model.tokens(PROMPT, model.bos), True, Settings(max_tokens=6, seed=1), lambda: False
+    )
+    assert end.reason in ("max_tokens", "end_of_text") and len(steps) > len(model.tokens(PROMPT, model.bos))
     assert all(step.saes[sae.spec.id].l0 for step in steps[1:])
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.network.modules())
 
 
 def test_places_that_do_not_exist_are_refused(model: Model):
-    for name in ("blocks.9.hook_resid_pre", "blocks.0.hook_nothing", "hook_embed", "blocks.x.hook_resid_pre"):
+    for name in ("blocks.9.hook_resid_pre", "blocks.0.hook_nothing", "hook_nothing", "blocks.x.hook_resid_pre", ""):
         with pytest.raises(WeightsError, match="no hook point") as error:
-            hook_point(model.network, name)
+            model.find([name])
         assert error.value.hint

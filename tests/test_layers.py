@@ -23,7 +23,7 @@ LAYERS = [
     "worker",
     "session",
     "engine labels graph store plugins",
-    "config events",
+    "config events hub published",
     "hookspecs homes toolkit",
     "records",
     "errors",

@@ -14,7 +14,9 @@ from axon_shell.plugins import Catalogue, catalogue, installed
 
 GOOD = """
 from pathlib import Path
-from axon_shell import Label, ModelSpec, SaeSpec, hookimpl
+from axon_shell import HubFiles, Label, ModelSpec, PublishedSae, SaeSpec, hookimpl
+
+PUBLISHED = PublishedSae("release", "id", HubFiles("org/repo", ("cfg.json",)))
 
 @hookimpl
 def register_models(register):
@@ -22,8 +24,8 @@ def register_models(register):
 
 @hookimpl
 def register_saes(register, config):
-    register(SaeSpec("good/1", "good", "blocks.1.hook_resid_pre", 4, "org/repo"))
-    register(SaeSpec("good/2", "good", "blocks.2.hook_resid_pre", 4, "org/repo"))
+    register(SaeSpec("good/1", "good", "blocks.1.hook_resid_pre", 4, PUBLISHED))
+    register(SaeSpec("good/2", "good", "blocks.2.hook_resid_pre", 4, PUBLISHED))
 
 class Source:
     name = "good"

@@ -133,7 +133,7 @@ def test_a_reader_that_goes_away_ends_the_session(store: Store, model: Model, sa
 
 def test_a_failure_half_way_ends_with_its_error_and_keeps_the_steps(store: Store, model: Model, saes: list[Sae]):
     stream = run(store, model, saes)
-    seen = [next(stream) for _ in range(1 + len(model.tokens("the cat sat")) + 2)]
+    seen = [next(stream) for _ in range(1 + len(model.tokens("the cat sat", model.bos)) + 2)]
     assert not seen[-1]["is_prompt"]
     bias = model.network.transformer.h[2].mlp.c_proj.bias
     kept = bias.data.clone()

@@ -2,5 +2,12 @@
 
 import os
 
+from .. import hub  # notes what the user set before it is overruled here
+from .light import import_lightly
+
 # The libraries draw progress bars on stderr while they load files from disk; what loads is told by our own reports.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+# They load from the cache; downloading is `hub.fetch`'s alone, in a process of its own.
+os.environ[hub.OFFLINE] = "1"
+
+import_lightly("transformer_lens", "sae_lens")

@@ -7,17 +7,14 @@ unembedding. What later layers make of the feature is left out, so the sum over 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from ..records import ActiveFeature, Reading
+from .hooks import WRITES_TO_RESIDUAL
 from .model import Model
-from .sae import Sae
-
-# Places whose vectors are added to the residual stream as they are, or are the stream itself.
-WRITES_TO_RESIDUAL = ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_attn_out", "hook_mlp_out")
+from .sae import Found, Sae
 
 
 @dataclass(frozen=True)
@@ -31,16 +28,16 @@ class DirectPath:
     unembed: torch.Tensor  # (vocabulary, d_model)
 
     @torch.no_grad()
-    def direction(self, residual: torch.Tensor, token: int) -> torch.Tensor:
-        """What one unit of the residual stream adds to a token's logit, (d_model,).
+    def directions(self, residual: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """What one unit of the residual stream adds to the logit of a token: one direction a position, (P, d_model).
 
-        `residual` is the stream at that position before the final normalisation, (d_model,). Where a model caps its
-        logits (Gemma 2), this is the logit before the cap.
+        `residual` is the stream before the final normalisation, (P, d_model), `tokens` one id for each position. Where
+        a model caps its logits (Gemma 2), this is the logit before the cap.
         """
         residual = residual.float()
-        spread = residual.var(unbiased=False) if self.centres else residual.square().mean()
-        direction = self.unembed[token].float() * self.weight.float() / (spread + self.epsilon).sqrt()
-        return direction - direction.mean() if self.centres else direction
+        spread = residual.var(-1, unbiased=False) if self.centres else residual.square().mean(-1)
+        directions = self.unembed[tokens].float() * self.weight.float() / (spread + self.epsilon).sqrt()[:, None]
+        return directions - directions.mean(-1, keepdim=True) if self.centres else directions
 
 
 def direct_path(model: Model) -> DirectPath:
@@ -57,21 +54,32 @@ def direct_path(model: Model) -> DirectPath:
     )
 
 
-@torch.no_grad()
-def with_effects(reading: Reading, gain: float, sae: Sae, direction: torch.Tensor | None) -> Reading:
-    """A reading whose features carry their direct effect on the token that a direction stands for, if there is one.
+def way_to_residual(model: Model, hook: str) -> torch.Tensor | bool:
+    """How a vector at a hook point reaches the residual stream.
 
-    `gain` is that of `Sae.read` at this position.
+    True: it is added as it is. A matrix (width, d_model): through these weights, as the heads' outputs (hook_z) do.
+    False: not in a straight line.
     """
-    if direction is None or not reading.features or not sae.spec.hook.endswith(WRITES_TO_RESIDUAL):
-        return reading
-    rows = sae.directions([active.feature for active in reading.features])  # (k, d_model)
-    activations = rows.new_tensor([active.activation for active in reading.features])
-    effects = (rows @ direction.to(rows.dtype)) * activations * gain
-    return replace(
-        reading,
-        features=tuple(
-            ActiveFeature(active.feature, active.activation, effect)
-            for active, effect in zip(reading.features, effects.tolist(), strict=True)
-        ),
-    )
+    if hook.endswith(WRITES_TO_RESIDUAL):
+        return True
+    block = hook.removesuffix(".attn.hook_z")
+    blocks = model.adapter.get_component_mapping()["blocks"]
+    if block == hook or "ln1_post" in blocks.submodules:  # Gemma 2 normalises what the heads add
+        return False
+    output = model.adapter.get_component(model.network, f"{block}.attn.o")
+    return output.weight.detach().T if isinstance(output, nn.Linear) else output.weight.detach()
+
+
+@torch.no_grad()
+def direct_effects(found: Found, sae: Sae, way: torch.Tensor | bool, directions: torch.Tensor) -> torch.Tensor | None:
+    """What each of the strongest features adds directly to the logit that a direction stands for: (P, k).
+
+    `directions` are those of `DirectPath` at the same positions, `way` that of the SAE's target. None where features
+    do not reach the residual stream in a straight line.
+    """
+    if way is False:
+        return None
+    if isinstance(way, torch.Tensor):
+        directions = directions @ way.float().T  # (P, width of the hook point)
+    rows = sae.rows(found.features)  # (P, k, width)
+    return (rows @ directions[:, :, None].to(rows.dtype))[:, :, 0] * found.activations * found.gains

@@ -7,87 +7,87 @@ it is known: given by the prompt, or chosen from what the position predicts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
 import torch
 
-from ..records import Alternative, End, NextToken, Reading, Settings, Step
-from .attribution import direct_path, with_effects
-from .hooks import HookPoint
+from ..records import ActiveFeature, Alternative, End, NextToken, Reading, Settings, Step
+from .attribution import direct_effects, direct_path, way_to_residual
+from .hooks import FINAL_RESIDUAL
 from .model import Model
-from .sae import Sae
+from .sae import Found, Sae
 from .sampling import choose
-from .stream import Stream
+from .stream import Pass, Stream
 from .text import Decoder
 
 ALTERNATIVES = 10
 NOTHING = Reading(l0=0, unexplained=0.0, features=())  # of BOS, whose huge activations say nothing about the text
+# Numbers in the widest tensor of a batch of positions (logits, or activations of an SAE): 8 MB.
+BATCH_NUMBERS = 2_000_000
 
 
 def generate(
-    model: Model, saes: Sequence[Sae], ids: Sequence[int], settings: Settings, stopped: Callable[[], bool]
+    model: Model, saes: Sequence[Sae], ids: Sequence[int], bos: bool, settings: Settings, stopped: Callable[[], bool]
 ) -> Iterator[Step | End]:
     """Yield one Step per position of the prompt and of what the model adds to it, then one End.
 
-    `ids` are the prompt's token ids, BOS first (`Model.tokens`); `stopped` is asked between tokens. Raises EngineError
-    when activations are not finite or memory runs out.
+    `ids` are the prompt's token ids (`Model.tokens`), the first of them BOS if `bos`; `stopped` is asked between
+    tokens. Raises EngineError when activations are not finite or memory runs out.
     """
     ids = list(ids)
     prompt = len(ids)
     rng = torch.Generator().manual_seed(settings.seed)
     decoder = Decoder(model.tokenizer)
+    observe = Observer(model, saes, settings.top_features)
     reason, logprob, spent = "", None, 0.0
     fed = 0  # positions that have been through the model
     then = perf_counter()
-    path = direct_path(model)
-    end = HookPoint("residual before the final normalisation", path.norm, before=True)
-    with Stream(model, [end, *(sae.point for sae in saes)]) as stream:
+    with Stream(model, observe.hooks) as stream:
         while not reason:
-            new, first, fed = ids[fed:], fed, len(ids)
+            new, fed, first = ids[fed:], len(ids), fed
             result = stream.feed(new)
-            readings = read(saes, result.captured, settings.top_features, bos=first == 0 and model.bos is not None)
             share = (perf_counter() - then) / len(new)  # of the pass, for each of its positions
             then = perf_counter()
-            for position, logits in enumerate(stream.logits(result.hidden), start=first):
-                logprobs = logits.log_softmax(-1)
-                token: int | None
-                if position + 1 < len(ids):
-                    token = ids[position + 1]
-                else:
+            for batch in batches(len(new), observe.batch):
+                logits = stream.logits(result.hidden[batch])
+                positions = range(first + batch.start, first + batch.stop)
+                following: list[int | None] = [*ids[positions.start + 1 : positions.stop + 1]]
+                if positions.stop == fed:
                     reason = why_end(model, ids, prompt, settings, stopped)
-                    token = None if reason else choose(logits, settings, ids, rng)
+                    token = None if reason else choose(logits[-1], settings, ids, rng)
                     if token in model.ends:  # no text, and nothing that an SAE was trained on: it gets no step
                         reason, token = "end_of_text", None
-                residual = result.captured[end.name][position - first]
-                direction = None if token is None else path.direction(residual, token)
-                now = perf_counter()
-                ms, then = 1000 * (share + now - then), now
-                spent += ms if position >= prompt else 0.0
-                is_bos = position == 0 and model.bos is not None
-                yield Step(
-                    position=position,
-                    is_prompt=position < prompt,
-                    token_id=ids[position],
-                    piece=decoder.piece(ids[position]),
-                    text=decoder.text(ids[position]),
-                    logprob=logprob,
-                    entropy=float(-(logprobs.exp() * logprobs).nansum()),
-                    alternatives=alternatives(logprobs, decoder),
-                    saes={
-                        sae.spec.id: with_effects(*readings[sae.spec.id][position - first], sae, direction)
-                        for sae in saes
-                    },
-                    next=None if token is None else NextToken(token, decoder.piece(token)),
-                    ms=ms,
-                    is_bos=is_bos,
-                )
-                logprob = None if token is None else float(logprobs[token])
+                    following.append(token)
+                seen = observe(result, logits, batch, following)
+                for row, (position, token) in enumerate(zip(positions, following, strict=True)):
+                    is_bos = bos and position == 0
+                    now = perf_counter()
+                    ms, then = 1000 * (share + now - then), now
+                    spent += ms if position >= prompt else 0.0
+                    yield Step(
+                        position=position,
+                        is_prompt=position < prompt,
+                        token_id=ids[position],
+                        piece=decoder.piece(ids[position]),
+                        text=decoder.text(ids[position]),
+                        logprob=logprob,
+                        entropy=seen.entropy[row],
+                        alternatives=tuple(
+                            Alternative(i, decoder.piece(i), value) for i, value in seen.alternatives[row]
+                        ),
+                        saes={name: NOTHING if is_bos else readings[row] for name, readings in seen.saes.items()},
+                        next=None if token is None else NextToken(token, decoder.piece(token)),
+                        ms=ms,
+                        is_bos=is_bos,
+                    )
+                    logprob = seen.logprobs[row]
             if token is not None:
                 ids.append(token)
     new_tokens = len(ids) - prompt
     yield End(
         reason=reason,
-        prompt_tokens=prompt - (model.bos is not None),
+        prompt_tokens=prompt - bos,
         new_tokens=new_tokens,
         ms_per_token=spent / new_tokens if new_tokens else None,
     )
@@ -104,18 +104,78 @@ def why_end(model: Model, ids: Sequence[int], prompt: int, settings: Settings, s
     return ""
 
 
-def read(
-    saes: Sequence[Sae], captured: dict[str, torch.Tensor], top_features: int, bos: bool
-) -> dict[str, list[tuple[Reading, float]]]:
-    """Each SAE's reading and gain at the positions of one pass, in one batch; BOS is left out."""
-    return {
-        sae.spec.id: [(NOTHING, 1.0)] * bos
-        + list(zip(*sae.read(captured[sae.point.name][int(bos) :], top_features), strict=True))
-        for sae in saes
-    }
+def batches(length: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` that cover `length` positions in order."""
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))
 
 
-def alternatives(logprobs: torch.Tensor, decoder: Decoder) -> tuple[Alternative, ...]:
-    """The most probable next tokens of one position, best first: (vocabulary,) log-probabilities."""
-    best, ids = logprobs.topk(min(ALTERNATIVES, len(logprobs)))
-    return tuple(Alternative(i, decoder.piece(i), value) for i, value in zip(ids.tolist(), best.tolist(), strict=True))
+@dataclass(frozen=True)
+class Seen:
+    """What there is to say about a batch of positions, as plain numbers: one entry a position."""
+
+    entropy: list[float]
+    logprobs: list[float | None]  # of the token that follows
+    alternatives: list[list[tuple[int, float]]]  # token ids and log-probabilities, best first
+    saes: dict[str, list[Reading]]
+
+
+class Observer:
+    """Turns what a forward pass found into plain numbers, a batch of positions at a time."""
+
+    def __init__(self, model: Model, saes: Sequence[Sae], top_features: int) -> None:
+        self.saes, self.top_features = saes, top_features
+        self.path = direct_path(model)
+        self.ways = {sae.spec.id: way_to_residual(model, sae.target) for sae in saes}
+        self.hooks = tuple(dict.fromkeys((FINAL_RESIDUAL, *(hook for sae in saes for hook in sae.hooks))))
+        widest = max(len(self.path.unembed), *(sae.spec.width for sae in saes), 1)
+        self.batch = max(1, min(64, BATCH_NUMBERS // widest))
+
+    @torch.no_grad()
+    def __call__(self, result: Pass, logits: torch.Tensor, batch: slice, following: Sequence[int | None]) -> Seen:
+        """See the positions of one batch: `logits` (P, vocabulary), and the token after each, where there is one."""
+        tokens = torch.tensor([token or 0 for token in following], device=logits.device)
+        logprobs = logits.log_softmax(-1)
+        entropy = -logprobs.exp().mul_(logprobs).nansum(-1)  # 0 times minus infinity is 0 here
+        best, ids = logprobs.topk(min(ALTERNATIVES, logprobs.shape[-1]))
+        chosen = logprobs.gather(-1, tokens[:, None])[:, 0]
+        directions = self.path.directions(result.captured[FINAL_RESIDUAL][batch], tokens)
+        readings = {}
+        for sae in self.saes:
+            x, target = (result.captured[hook][batch] for hook in (sae.spec.hook, sae.target))
+            found = sae.read(x, target, self.top_features)
+            effects = direct_effects(found, sae, self.ways[sae.spec.id], directions)
+            readings[sae.spec.id] = as_readings(found, effects, following)
+        return Seen(
+            entropy=entropy.tolist(),
+            logprobs=[
+                None if token is None else value for token, value in zip(following, chosen.tolist(), strict=True)
+            ],
+            alternatives=[list(zip(*row, strict=True)) for row in zip(ids.tolist(), best.tolist(), strict=True)],
+            saes=readings,
+        )
+
+
+def as_readings(found: Found, effects: torch.Tensor | None, following: Sequence[int | None]) -> list[Reading]:
+    """A Reading for each position; the last one of a text has no token after it, and so no effects on one."""
+    rows = zip(
+        found.l0.tolist(),
+        found.unexplained.tolist(),
+        found.features.tolist(),
+        found.activations.tolist(),
+        [[None] * found.features.shape[1]] * len(following) if effects is None else effects.tolist(),
+        following,
+        strict=True,
+    )
+    return [
+        Reading(
+            l0=l0,
+            unexplained=unexplained,
+            features=tuple(
+                ActiveFeature(feature, activation, None if token is None else effect)
+                for feature, activation, effect in zip(features, activations, row, strict=True)
+                if activation > 0
+            ),
+        )
+        for l0, unexplained, features, activations, row, token in rows
+    ]

@@ -3,72 +3,97 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from sae_lens import SAE
 from torch.nn.functional import embedding_bag
 
-from ..errors import WeightsError
-from ..records import ActiveFeature, Reading, SaeSpec
-from .hooks import HookPoint, hook_point
-from .model import Model, Report, first_line, require_files
+from .. import hub
+from ..errors import OutOfMemory, WeightsError
+from ..records import PublishedSae, SaeSpec
+from .hooks import WRITES_TO_RESIDUAL
+from .model import Model, Report, first_line, out_of_memory, require_files
+from .stream import widths
 
-# Architectures whose activations are positive and whose reconstruction is a sum of decoder rows.
-ARCHITECTURES = ("standard", "gated", "jumprelu", "topk")
+FLOAT32 = "float32"  # whatever the model's numbers are: a feature is its threshold away from nothing
+# Architectures whose activations are positive and whose reconstruction is a sum of decoder rows. BatchTopK and
+# matryoshka SAEs are saved as JumpReLU.
+SAES = ("standard", "gated", "jumprelu", "topk", "matching_pursuit")
+TRANSCODERS = ("transcoder", "skip_transcoder", "jumprelu_transcoder", "jumprelu_skip_transcoder")
 NORMALIZATIONS = ("none", "layer_norm", "constant_norm_rescale")
+# What a model must be like for an SAE (TransformerLens's from_pretrained arguments): these change nothing at the hook
+# points, so they ask for nothing.
+HARMLESS = {"fold_ln", "center_unembed", "device", "dtype", "torch_dtype", "n_devices", "trust_remote_code"}
+REFUSED = {
+    "abstopk": "its features fire in two directions, and one that fires with a minus cannot be shown yet",
+    "temporal": "it predicts part of each activation from all tokens before, which no feature stands for",
+    "expected_average_only_in": "its files do not say the average length of its inputs, by which they must be scaled",
+    "covariance_whitening": "its files do not hold the whitening that its inputs need",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an SAE says about some positions: tensors with one row a position, on the SAE's device."""
+
+    l0: torch.Tensor  # (P,) number of active features
+    unexplained: torch.Tensor  # (P,)
+    features: torch.Tensor  # (P, k) ids, strongest first
+    activations: torch.Tensor  # (P, k), 0 where fewer than k fired
+    gains: torch.Tensor  # (P, 1) what the SAE's own normalisation makes of one unit of a decoder row
 
 
 @dataclass(frozen=True)
 class Sae:
-    """A loaded SAE and the place in a loaded model that it reads."""
+    """A loaded SAE and the places in a loaded model that it reads and reconstructs."""
 
     spec: SaeSpec
     sae: SAE
-    point: HookPoint
+    target: str  # hook point of what it reconstructs: its own, or a transcoder's second one
     centre: bool  # subtract the mean over d_model first: the SAE was trained on a model with centred weights
+    prepend_bos: bool | None  # whether it was trained on texts that begin with BOS; None: its files do not say
+    notes: tuple[str, ...] = ()  # what a user should know before believing its numbers
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """The hook points it needs."""
+        return tuple(dict.fromkeys((self.spec.hook, self.target)))
 
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
-        """The vectors as the SAE takes them: float32, centred where its metadata demands it."""
+        """Vectors as the SAE takes them: float32, centred where its metadata demands it."""
         x = x.to(self.sae.W_dec.dtype)
         return x - x.mean(-1, keepdim=True) if self.centre else x
 
     @torch.no_grad()
-    def read(self, x: torch.Tensor, top_features: int) -> tuple[list[Reading], list[float]]:
-        """What the SAE says about each position: (positions, d_model) -> a Reading and a gain each.
-
-        The gain is what the SAE's own normalisation of its input makes of one unit of a decoder row; 1 without.
-        """
+    def read(self, x: torch.Tensor, target: torch.Tensor, top_features: int) -> Found:
+        """What the SAE says about each position: (P, width of its hook point), and what it reconstructs."""
         x = self.prepare(x)
+        target = x if self.target == self.spec.hook else self.prepare(target)
         activations = self.sae.encode(x)  # (P, width)
-        gains = self.gains(len(x))
+        gains = self.gains(x)
         active = activations > 0
         l0 = active.sum(-1)
         strongest, features = activations.topk(min(top_features, activations.shape[-1]), dim=-1)  # (P, k)
-        unexplained = self.unexplained(x, activations, active, l0)
-        readings = [
-            Reading(
-                l0=count,
-                unexplained=share,
-                features=tuple(ActiveFeature(f, a) for f, a in zip(names, values, strict=True) if a > 0),
-            )
-            for count, share, names, values in zip(
-                l0.tolist(), unexplained.tolist(), features.tolist(), strongest.tolist(), strict=True
-            )
-        ]
-        return readings, gains
+        unexplained = self.unexplained(x, target, activations, active, l0)
+        return Found(l0, unexplained, features, strongest, gains)
 
-    def gains(self, positions: int) -> list[float]:
-        """The gain of each position that was encoded last; SAELens keeps it until it decodes."""
-        if self.sae.cfg.normalize_activations == "layer_norm":
-            return self.sae.ln_std[:, 0].tolist()
-        if self.sae.cfg.normalize_activations == "constant_norm_rescale":
-            return (1 / self.sae.x_norm_coeff[:, 0]).tolist()
-        return [1.0] * positions
+    def gains(self, x: torch.Tensor) -> torch.Tensor:
+        """The gain of each position that was encoded last, (P, 1); SAELens keeps it until it decodes."""
+        if self.is_transcoder or self.sae.cfg.normalize_activations == "none":
+            return x.new_ones(len(x), 1)
+        return self.sae.ln_std if self.sae.cfg.normalize_activations == "layer_norm" else 1 / self.sae.x_norm_coeff
 
-    def directions(self, features: list[int]) -> torch.Tensor:
-        """What one unit of activation of each feature adds to the reconstruction: (k, d_model)."""
+    @property
+    def is_transcoder(self) -> bool:
+        """Whether it reconstructs another place than it reads."""
+        return self.sae.cfg.architecture() in TRANSCODERS
+
+    def rows(self, features: torch.Tensor) -> torch.Tensor:
+        """What one unit of activation of each feature adds to the reconstruction: ids (...) -> (..., width)."""
         rows = self.sae.W_dec[features]
         return rows / rows.norm(dim=-1, keepdim=True) if self.rescales else rows
 
@@ -78,73 +103,158 @@ class Sae:
         return bool(getattr(self.sae.cfg, "rescale_acts_by_decoder_norm", False))
 
     def unexplained(
-        self, x: torch.Tensor, activations: torch.Tensor, active: torch.Tensor, l0: torch.Tensor
+        self, x: torch.Tensor, target: torch.Tensor, activations: torch.Tensor, active: torch.Tensor, l0: torch.Tensor
     ) -> torch.Tensor:
-        """Share of each vector's variance that the SAE does not reconstruct: (positions,).
+        """Share of each target vector's variance that the SAE does not reconstruct: (P,).
 
-        sum((x - x_hat)^2) / sum((x - mean(x))^2), the mean over d_model. Only the decoder rows of active features are
-        touched, which is what makes it cheap for wide SAEs.
+        sum((y - y_hat)^2) / sum((y - mean(y))^2), the mean over the vector's entries. Only the decoder rows of active
+        features are touched, which is what makes it cheap for wide SAEs.
         """
-        rows = active.nonzero()[:, 1]  # feature ids, position by position
+        features = active.nonzero()[:, 1]  # position by position
         starts = l0.cumsum(0) - l0
         weights = activations[active]
         if self.rescales:
-            weights = weights / self.sae.W_dec[rows].norm(dim=-1)
-        x_hat = embedding_bag(rows, self.sae.W_dec, starts, mode="sum", per_sample_weights=weights)
-        x_hat = self.sae.run_time_activation_norm_fn_out(x_hat + self.sae.b_dec)
-        variance = (x - x.mean(-1, keepdim=True)).square().sum(-1)
-        return (x - x_hat).square().sum(-1) / variance.clamp_min(torch.finfo(x.dtype).tiny)
+            weights = weights / self.sae.W_dec[features].norm(dim=-1)
+        y_hat = embedding_bag(features, self.sae.W_dec, starts, mode="sum", per_sample_weights=weights)
+        # Matching pursuit decodes with W_dec alone where the bias does not come off the input.
+        if self.sae.cfg.architecture() != "matching_pursuit" or self.sae.cfg.apply_b_dec_to_input:
+            y_hat = y_hat + self.sae.b_dec
+        if not self.is_transcoder:
+            y_hat = self.sae.run_time_activation_norm_fn_out(y_hat)
+        elif hasattr(self.sae, "W_skip"):
+            y_hat = y_hat + x @ self.sae.W_skip.T
+        variance = (target - target.mean(-1, keepdim=True)).square().sum(-1)
+        return (target - y_hat).square().sum(-1) / variance.clamp_min(torch.finfo(target.dtype).tiny)
+
+
+def first_token(model: Model, saes: Sequence[Sae]) -> int | None:
+    """The token to put before a prompt: BOS where the SAEs were trained with one, else as the model itself takes it.
+
+    Raises WeightsError when the SAEs disagree.
+    """
+    demands = {sae.prepend_bos: sae.spec.id for sae in saes if sae.prepend_bos is not None}
+    if len(demands) == 2:
+        raise WeightsError(
+            f"{demands[True]} was trained on texts that begin with BOS, and {demands[False]} on texts that do not.",
+            "Run them one after the other.",
+        )
+    return model.bos if next(iter(demands), model.spec.prepend_bos) else None
 
 
 def load_sae(spec: SaeSpec, model: Model, report: Report) -> Sae:
     """The SAE that a spec describes, beside its model, in float32.
 
-    Raises WeightsError when files are missing or damaged, when the SAE belongs to another place or size of model, or
-    when it demands something that cannot be honoured: a wrongly scaled number is worse than none.
+    Raises WeightsError when files are missing or damaged, when the SAE belongs to another place or model, or when it
+    demands something that cannot be honoured: a wrongly scaled number is worse than none.
     """
     report(f"Loading SAE {spec.id}")
-    folder = Path(spec.weights)
-    require_files(folder, ("cfg.json", "sae_weights.safetensors"), f"SAE {spec.id}")
-    try:
-        with warnings.catch_warnings():
-            # SAELens warns that the metadata makes demands on the model; they are honoured below.
-            warnings.simplefilter("ignore")
-            sae = SAE.load_from_disk(folder, device=str(model.device), dtype="float32")
-    # SAELens and safetensors raise many kinds for one thing: these files are no SAE that it can read.
-    except Exception as error:
-        raise WeightsError(
-            f"SAE {spec.id} could not be loaded from {folder}: {first_line(error)}",
-            "Its files may be damaged or in another format; install or download them again.",
-        ) from error
-    sae.eval().requires_grad_(False)
-    metadata = sae.cfg.metadata
-    point = hook_point(model.network, spec.hook)
-    if metadata.hook_name not in (None, spec.hook):
+    if spec.refused:
+        raise refusal(spec, spec.refused)
+    sae = saelens_sae(spec, str(model.device)).eval().requires_grad_(False)
+    config, metadata = sae.cfg, sae.cfg.metadata
+    architecture, normalization = config.architecture(), config.normalize_activations
+    for what, found, supported in (
+        ("architecture", architecture, (*SAES, *TRANSCODERS)),
+        ("normalisation of its input", normalization, NORMALIZATIONS),
+    ):
+        if found not in supported:
+            reason = REFUSED.get(found, f"only {', '.join(supported)} are known")
+            raise refusal(spec, f"its {what} is {found!r}: {reason}")
+    if metadata.hook_head_index is not None:
+        raise refusal(spec, f"it reads head {metadata.hook_head_index} alone, not the whole hook point")
+    if metadata.hook_name and isinstance(spec.weights, Path) and metadata.hook_name != spec.hook:
         raise WeightsError(
             f"SAE {spec.id} was trained at {metadata.hook_name}, not at {spec.hook}.",
             "Correct the hook of this SAE where it is registered.",
         )
-    if sae.cfg.d_in != model.width:
+    if spec.width and config.d_sae != spec.width and isinstance(spec.weights, Path):
         raise WeightsError(
-            f"SAE {spec.id} reads vectors of {sae.cfg.d_in} numbers, but {model.spec.name} has {model.width}.",
-            "It was trained on another model: choose one that lists this SAE.",
-        )
-    if sae.cfg.d_sae != spec.width:
-        raise WeightsError(
-            f"SAE {spec.id} has {sae.cfg.d_sae} features, but is registered with {spec.width}.",
+            f"SAE {spec.id} has {config.d_sae} features, but is registered with {spec.width}.",
             "Correct its width where it is registered, or restore its files.",
         )
-    architecture, normalization = sae.cfg.architecture(), sae.cfg.normalize_activations
-    for what, found, supported in (
-        ("architecture", architecture, ARCHITECTURES),
-        ("normalisation of its input", normalization, NORMALIZATIONS),
-    ):
-        if found not in supported:
+    spec = replace(spec, hook=metadata.hook_name or spec.hook, width=config.d_sae)
+    target = metadata.hook_name_out if architecture in TRANSCODERS else spec.hook
+    if not target:
+        raise refusal(spec, "its files do not say which place it reconstructs")
+    there = widths(model, (spec.hook, target))
+    for hook, width in ((spec.hook, config.d_in), (target, getattr(config, "d_out", config.d_in))):
+        if width != there[hook]:
             raise WeightsError(
-                f"SAE {spec.id} has the {what} {found!r}, which is not supported.",
-                f"Choose an SAE with one of: {', '.join(supported)}.",
+                f"SAE {spec.id} takes vectors of {width} numbers at {hook}, where {model.spec.name} has {there[hook]}.",
+                f"It was trained on {metadata.model_name or 'another model'}: choose an SAE of {model.spec.id}.",
             )
     if spec.hook.endswith("_z"):
         sae.turn_off_forward_pass_hook_z_reshaping()  # our hook points carry all heads side by side already
-    demands = metadata.model_from_pretrained_kwargs or {}
-    return Sae(spec, sae, point, centre=bool(demands.get("center_writing_weights")))
+    encoder = dict(sae.named_parameters()).get("W_enc")
+    if encoder is not None and not encoder.is_contiguous():
+        encoder.data = encoder.data.contiguous()  # some formats are read as a transposed view: twice as slow in use
+    centre = demanded_centring(spec, metadata.model_from_pretrained_kwargs or {})
+    return Sae(
+        spec,
+        sae,
+        target,
+        centre=centre and spec.hook.endswith(WRITES_TO_RESIDUAL),  # elsewhere centred weights change nothing
+        prepend_bos=metadata.prepend_bos,
+        notes=notes(spec, model, metadata),
+    )
+
+
+def saelens_sae(spec: SaeSpec, device: str) -> SAE:
+    """What SAELens makes of the files of a spec. Raises WeightsError when it cannot."""
+    if isinstance(spec.weights, PublishedSae) and not hub.held(spec.weights.files):
+        raise WeightsError(
+            f"SAE {spec.id} is not on this machine.", f"Fetch it: `axon-shell download {spec.model} {spec.id}`."
+        )
+    if isinstance(spec.weights, Path):
+        require_files(spec.weights, ("cfg.json", "sae_weights.safetensors"), f"SAE {spec.id}")
+    try:
+        with warnings.catch_warnings():
+            # SAELens warns that the metadata makes demands on the model, and of a missing scale; both are dealt with.
+            warnings.simplefilter("ignore")
+            if isinstance(spec.weights, Path):
+                return SAE.load_from_disk(spec.weights, device=device, dtype=FLOAT32)
+            return SAE.from_pretrained(spec.weights.release, spec.weights.sae_id, device=device, dtype=FLOAT32)
+    # SAELens and safetensors raise many kinds for one thing: these files are no SAE that it can read.
+    except Exception as error:
+        if out_of_memory(error):
+            raise OutOfMemory(
+                f"SAE {spec.id} does not fit into memory.", "Choose an SAE with fewer features, or fewer SAEs."
+            ) from error
+        raise WeightsError(
+            f"SAE {spec.id} could not be loaded from {spec.weights}: {first_line(error)}",
+            "Its files may be damaged or in another format; install or download them again.",
+        ) from error
+
+
+def refusal(spec: SaeSpec, reason: str) -> WeightsError:
+    """The error for an SAE that could only be shown with wrong numbers."""
+    return WeightsError(f"SAE {spec.id} cannot be used: {reason}.", "Choose another SAE.")
+
+
+def demanded_centring(spec: SaeSpec, demands: dict[str, Any]) -> bool:
+    """Whether the SAE wants centred weights. Raises WeightsError when it wants what cannot be honoured."""
+    for name, value in demands.items():
+        if value and name not in HARMLESS | {"center_writing_weights"}:
+            raise refusal(spec, f"it was trained on a model loaded with {name}={value!r}, which changes activations")
+    return bool(demands.get("center_writing_weights"))
+
+
+def notes(spec: SaeSpec, model: Model, metadata: Any) -> tuple[str, ...]:
+    """What a user should know before believing the numbers of an SAE."""
+    found = []
+    if metadata.context_size and metadata.context_size < model.spec.context:
+        found.append(
+            f"{spec.id} was trained on texts of {metadata.context_size} tokens: what it says later is a guess."
+        )
+    own = {plain_name(name) for name in (spec.model, model.spec.id, str(model.spec.weights))}
+    if metadata.model_name and plain_name(metadata.model_name) not in own:
+        found.append(f"{spec.id} was trained on {metadata.model_name}, not on {model.spec.name}.")
+    if model.find([spec.hook]).bridged:
+        found.append(f"{spec.hook} is read through TransformerLens's bridge: exact, but slower.")
+    return tuple(found)
+
+
+def plain_name(model: str) -> str:
+    """A model's name without its owner, as TransformerLens, the hub and Neuronpedia differ in it."""
+    name = model.split("/")[-1].lower()
+    return "gpt2-small" if name == "gpt2" else name

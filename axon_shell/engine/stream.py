@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 
 import torch
-from transformers import DynamicCache
 
-from ..errors import EngineError
-from .hooks import HookPoint
-from .model import Model, out_of_memory
+from ..errors import EngineError, OutOfMemory, WeightsError
+from .cache import empty_cache
+from .model import Model, less_memory, out_of_memory
 
-# Logits of a whole prompt would take 200 kB a position with GPT-2's vocabulary: unembed this many at a time.
-UNEMBED_POSITIONS = 64
+FEW = 8  # tokens
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class Pass:
     """What one forward pass found at each of its positions."""
 
     hidden: torch.Tensor  # (positions, d_model), after the final normalisation
-    captured: dict[str, torch.Tensor]  # hook name -> (positions, d_model)
+    captured: dict[str, torch.Tensor]  # hook name -> (positions, width)
 
 
 class Stream:
@@ -32,16 +30,17 @@ class Stream:
     Use as a context manager: the taps come off the shared model whatever happens.
     """
 
-    def __init__(self, model: Model, points: Sequence[HookPoint]) -> None:
+    def __init__(self, model: Model, hooks: Sequence[str]) -> None:
         self.model = model
-        self.points = {point.name: point for point in points}
-        self.cache = DynamicCache(config=model.network.config)
+        self.places = model.find(hooks)
+        self.cache = empty_cache(self.places.network.config)
+        self.ids: list[int] = []  # read so far
         self.captured: dict[str, torch.Tensor] = {}
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> Stream:
-        for name, point in self.points.items():
-            self.handles.append(point.attach(partial(self.capture, name)))
+        for point in self.places.points:
+            self.handles.append(point.attach(partial(self.capture, point.name)))
         return self
 
     def __exit__(
@@ -52,37 +51,71 @@ class Stream:
         self.handles.clear()
 
     def capture(self, name: str, x: torch.Tensor) -> None:
-        """Keep what passes a hook point: (1, positions, d_model)."""
-        self.captured[name] = x[0].detach()
+        """Keep what passes a hook point, (1, positions, ...), heads side by side."""
+        self.captured[name] = x[0].detach().flatten(1)
 
     @torch.no_grad()
     def feed(self, ids: Sequence[int]) -> Pass:
         """Run the next tokens, all in one pass.
 
-        Raises EngineError when a hook point carries something that is not a number, or memory runs out.
+        Raises EngineError when something is not a number or memory runs out.
         """
+        self.ids += ids
+        # One row keeps memory busy, not processors: further threads would only wait, at full speed, for the next task.
+        torch.set_num_threads(1 if len(ids) <= FEW else self.model.threads)
         tokens = torch.tensor([ids], device=self.model.device)
         try:
-            found = self.model.network.base_model(tokens, past_key_values=self.cache, use_cache=True)
+            found = self.places.network.base_model(tokens, past_key_values=self.cache, use_cache=True)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
-            hint = "Shorten the prompt, close other programs, or choose a smaller model."
-            raise EngineError(f"{self.model.spec.name} needs more memory than there is.", hint) from error
+            raise OutOfMemory(
+                f"{self.model.spec.name} needs more memory than there is for {len(self.ids)} tokens.",
+                f"Shorten the prompt. {less_memory(self.model.spec, self.model.dtype)}",
+            ) from error
         hidden = found.last_hidden_state[0]  # (P, d_model)
-        for name, x in [*self.captured.items(), ("the final normalisation", hidden)]:
-            if not torch.isfinite(x).all():
-                raise EngineError(
-                    f"The activations at {name} are not finite numbers.",
-                    "The weights are damaged or the number format is too small for this model.",
+        for name, x in self.captured.items():
+            if len(x) != len(ids):
+                raise WeightsError(
+                    f"{name} holds no vector for each token, but {tuple(x.shape)} numbers.",
+                    "An SAE reads one vector at each token: choose one of another hook point.",
                 )
+        if not torch.stack([torch.isfinite(x).all() for x in (hidden, *self.captured.values())]).all():
+            raise EngineError(
+                f"The activations at {self.first_not_finite()} are not finite numbers.",
+                "The weights are damaged, or the number format is too small for this model: try --dtype float32.",
+            )
         return Pass(hidden, dict(self.captured))
 
+    def first_not_finite(self) -> str:
+        """The first place along the model where the text so far gives something that is not a number."""
+        places = self.model.find([f"blocks.{layer}.hook_resid_post" for layer in range(self.model.layers)])
+        bad: list[str] = []
+
+        def look(name: str, x: torch.Tensor) -> None:
+            if not torch.isfinite(x).all():
+                bad.append(name)
+
+        handles = [point.attach(partial(look, point.name)) for point in places.points]
+        try:
+            places.network.base_model(torch.tensor([self.ids], device=self.model.device), use_cache=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return bad[0] if bad else "the final normalisation"
+
     @torch.no_grad()
-    def logits(self, hidden: torch.Tensor) -> Iterator[torch.Tensor]:
-        """The logits of each position in turn, (vocabulary,) in float32."""
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """What each position predicts: (positions, d_model) -> (positions, vocabulary) in float32."""
         unembed = self.model.network.get_output_embeddings()
-        for chunk in hidden.split(UNEMBED_POSITIONS):
-            yield from self.model.adapter.apply_output_logits_transform(
-                unembed(chunk).float()
-            )  # Gemma 2 caps its logits
+        # Gemma 2 caps its logits.
+        return self.model.adapter.apply_output_logits_transform(unembed(hidden).float())
+
+
+def widths(model: Model, hooks: Sequence[str]) -> dict[str, int]:
+    """How many numbers there are at each hook point for each token.
+
+    Raises WeightsError when a model has no such place, or no vector for each token there.
+    """
+    with Stream(model, hooks) as stream:
+        return {name: x.shape[1] for name, x in stream.feed([model.bos or 0]).captured.items()}

@@ -42,6 +42,8 @@ def register_models(register: Callable[[ModelSpec], None], config: Config) -> No
             weights=HOME / "model",
             context=512,
             size_bytes=size(HOME / "model" / "model.safetensors"),
+            parameters=size(HOME / "model" / "model.safetensors") // 2,  # stored in half precision
+            hook=f"blocks.{FIRST_SAE.split('-')[0]}.hook_resid_post",
             sae=f"{MODEL}/{FIRST_SAE}",
             examples=EXAMPLES,
             about="Countries, sums, the calendar, animals, small stories and code. Trained from scratch; always there.",

@@ -1,0 +1,47 @@
+"""The keys and values of the positions read so far, in memory that is there beforehand.
+
+Hugging Face's own cache copies all it holds at every token: 75 MB for GPT-2 small at 1,000 positions. This one writes
+the new position behind the old ones. Everything that leans on the inside of transformers' caches is in this file.
+"""
+
+from __future__ import annotations
+
+import torch
+from transformers import DynamicCache, PretrainedConfig
+from transformers.cache_utils import DynamicLayer
+
+ROOM = 256  # positions made room for at first
+
+
+def empty_cache(config: PretrainedConfig) -> DynamicCache:
+    """A cache for one text. Layers that see a sliding window only keep Hugging Face's way: they stay short."""
+    cache = DynamicCache(config=config)
+    cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
+
+
+class GrowingLayer(DynamicLayer):
+    """Keys and values of one attention layer, (1, heads, positions, head_dim): views of rooms that double when full."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    rooms: list[torch.Tensor]
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Add the new positions; gives all keys and values so far."""
+        start = self.get_seq_length()
+        stop = start + key_states.shape[-2]
+        if start == 0 or stop > self.rooms[0].shape[-2]:
+            room = max(ROOM, 2 * start, stop)
+            rooms = [x.new_empty(*x.shape[:-2], room, x.shape[-1]) for x in (key_states, value_states)]
+            if start:
+                for new, old in zip(rooms, (self.keys, self.values), strict=True):
+                    new[..., :start, :] = old
+            self.rooms, self.is_initialized = rooms, True
+            self.dtype, self.device = key_states.dtype, key_states.device
+        for room, states in zip(self.rooms, (key_states, value_states), strict=True):
+            room[..., start:stop, :] = states
+        self.keys, self.values = (room[..., :stop, :] for room in self.rooms)
+        return self.keys, self.values

@@ -1,0 +1,151 @@
+"""SAEs that others have published, as SAELens's directory lists them: 14,000 of them, read without importing SAELens.
+
+The directory is one large YAML file inside SAELens, which takes a second to parse; what is needed of it is kept in the
+cache folder as JSON for each version of SAELens. It names each SAE's repository and path, and Neuronpedia's name where
+there is one. The hook point and the width follow from these names; a loaded SAE's own metadata has the last word.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from math import log2
+from pathlib import Path
+from typing import Any
+
+from . import homes
+from .records import HubFiles, PublishedSae, SaeSpec
+
+FLOAT32 = 4  # bytes
+# Loaders of SAELens whose SAEs cannot be read here, and why.
+REFUSED = {
+    "temporal": "it predicts part of each activation from all tokens before, which no feature stands for",
+    "mntss_clt_layer_transcoder": (
+        "it is one layer of a cross-layer transcoder, and SAELens gives its activations but no reconstruction"
+    ),
+}
+
+
+def published_saes(model: str, width: int, widths: Mapping[str, int] | None = None) -> Iterator[SaeSpec]:
+    """The SAEs of SAELens's directory that read a model, those with a page on Neuronpedia first.
+
+    `model` is the directory's name of the model, `width` the entries of its residual stream. `widths` says how many
+    features the SAEs of a release have where no name tells.
+    """
+    taken: set[str] = set()
+    entries = [entry for entry in directory() if entry["model"] == model]
+    for entry in sorted(entries, key=lambda entry: not entry["neuronpedia"]):
+        names = (entry["release"], entry["id"], entry["path"], entry["neuronpedia"], entry["repo"])
+        features = (widths or {}).get(entry["release"]) or features_of(*names)
+        own = f"{model}/{entry['release']}/{entry['id']}"
+        neuronpedia = entry["neuronpedia"]
+        usual = neuronpedia if neuronpedia.startswith(f"{model}/") and neuronpedia not in taken else own
+        taken.add(usual)
+        yield SaeSpec(
+            id=usual,
+            model=model,
+            hook=hook_of(entry["release"], entry["id"], entry["loader"]),
+            width=features,
+            weights=PublishedSae(entry["release"], entry["id"], files_of(entry)),
+            size_bytes=2 * features * width * FLOAT32,
+            neuronpedia=neuronpedia,
+            refused=REFUSED.get(entry["loader"], ""),
+            about=f"{entry['release']}, L0 about {entry['l0']:g}" if entry["l0"] else entry["release"],
+        )
+
+
+@cache
+def directory() -> list[dict[str, Any]]:
+    """Every SAE of SAELens's directory: release, id, model, repo, path, loader, neuronpedia, l0."""
+    found = importlib.util.find_spec("sae_lens")  # found, not imported
+    if found is None or not found.origin:
+        return []
+    source = Path(found.origin).with_name("pretrained_saes.yaml")
+    try:
+        state = source.stat()
+    except OSError:
+        return []
+    kept = homes.cache() / f"saelens-directory-{state.st_size}-{state.st_mtime_ns}.json"
+    with suppress(OSError, ValueError):
+        return json.loads(kept.read_bytes())
+    entries = parse(source)
+    with suppress(OSError):  # it is only slower without
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        for old in kept.parent.glob("saelens-directory-*"):
+            old.unlink()
+        fresh = kept.with_suffix(".new")
+        fresh.write_text(json.dumps(entries))
+        fresh.replace(kept)
+    return entries
+
+
+def parse(source: Path) -> list[dict[str, Any]]:
+    """The entries of SAELens's YAML file."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    releases = yaml.load(source.read_bytes(), Loader=loader)
+    return [
+        {
+            "release": release,
+            "id": str(sae["id"]),
+            "model": str(about["model"]).split("/")[-1],
+            "repo": about["repo_id"],
+            "path": str(sae["path"]),
+            "loader": about.get("conversion_func") or "sae_lens",
+            "neuronpedia": sae.get("neuronpedia") or "",
+            "l0": sae.get("l0") or 0,
+        }
+        for release, about in releases.items()
+        for sae in about["saes"]
+    ]
+
+
+def files_of(entry: Mapping[str, Any]) -> HubFiles:
+    """The files that SAELens's loader of an entry reads."""
+    repo, path = entry["repo"], entry["path"]
+    match entry["loader"]:
+        case "sae_lens":
+            names = (f"{path}/cfg.json", f"{path}/sae_weights.safetensors")
+            return HubFiles(repo, names, (f"{path}/sparsity.safetensors",))
+        case "gemma_2" | "gemma_2_transcoder":
+            return HubFiles(repo, (f"{path}/params.npz",))
+        case "dictionary_learning_1":
+            return HubFiles(repo, (f"{path}/config.json", f"{path}/ae.pt"))
+        case "connor_rob_hook_z":
+            return HubFiles(repo, (path, f"{path.split('.pt')[0]}_cfg.json"))
+    # Others keep a folder for each SAE, or a file beside descriptions of all.
+    return HubFiles(repo, (path,) if "." in path.split("/")[-1] else (f"{path}/*",), ("*.yaml", "*.json"))
+
+
+def hook_of(release: str, sae_id: str, loader: str) -> str:
+    """The hook point that the names of an SAE speak of; empty where they do not."""
+    if match := re.match(r"blocks\.(\d+)\.(?:attn\.)?(hook_[a-z]+(?:_pre|_mid|_post|_out)?)", sae_id):
+        layer, place = match.groups()
+        return f"blocks.{layer}.attn.hook_z" if place == "hook_z" else f"blocks.{layer}.{place}"
+    if sae_id.startswith("embedding/"):
+        return "hook_embed"
+    if match := re.match(r"layer_(\d+)", sae_id):
+        places = {"-res": "hook_resid_post", "-mlp": "hook_mlp_out", "-att": "attn.hook_z"}
+        if loader == "gemma_2_transcoder":
+            return f"blocks.{match[1]}.ln2.hook_normalized"
+        place = next((place for mark, place in places.items() if mark in release), "")
+        return f"blocks.{match[1]}.{place}" if place and loader == "gemma_2" else ""
+    return ""
+
+
+def features_of(*names: str) -> int:
+    """How many features an SAE has, as its names say it; 0 where none does."""
+    text = " ".join(names)
+    if match := re.search(r"2pow(\d+)", text):
+        return 2 ** int(match[1])
+    if match := re.search(r"(?:width_|v5[-_]|-w-|-res-|_)(\d+)([km])(?![a-z0-9])", text):
+        # 16k is 16,384, 65k is 65,536 and 1m is 1,048,576
+        return 2 ** round(log2(int(match[1]) * {"k": 1e3, "m": 1e6}[match[2]]))
+    if match := re.search(r"(?:_ds|hook_mlp_out_|hook_resid_pre_|hook_resid_post_)(\d{3,6})(?!\d)", text):
+        return int(match[1])
+    return 0
