@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .store import Store
 
 FLOAT32 = 4  # bytes
+# Characters that end a line for some readers of JSON lines, and that JSON itself lets stand.
+LINE_ENDS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
 
@@ -357,7 +359,7 @@ def readable(name: str, value: Any) -> str:
 
 def print_json(message: Message) -> None:
     """A message as one line of JSON, at once."""
-    print(json.dumps(message, ensure_ascii=False, allow_nan=False), flush=True)
+    print(json.dumps(message, ensure_ascii=False, allow_nan=False).translate(LINE_ENDS), flush=True)
 
 
 class Printer:

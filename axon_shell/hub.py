@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from huggingface_hub import RepoFile
 
 LARGE = 8_000_000  # bytes; files above are fetched so that an interrupted download goes on where it stopped
+CHUNK = 1 << 20  # bytes that are read, written and told at a time
 ROOM = 500_000_000  # bytes that a download leaves free on the disk
 TELL_EVERY = 0.1  # seconds between two reports of progress
 OFFLINE = "HF_HUB_OFFLINE"
@@ -225,7 +226,7 @@ def download_large(repo: str, commit: str, entry: RepoFile, path: Path, tell: Ca
     The library itself keeps nothing of an interrupted file. Raises WeightsError when what arrived is not what the hub
     promised.
     """
-    from huggingface_hub import hf_hub_url
+    from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers
 
@@ -245,6 +246,7 @@ def download_large(repo: str, commit: str, entry: RepoFile, path: Path, tell: Ca
             self.size += count
             tell(self.size)
 
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK  # the library's own 10 MB are ten seconds on a slow line
     whole = path.with_suffix("")
     if whole.exists():
         return
@@ -263,7 +265,7 @@ def download_large(repo: str, commit: str, entry: RepoFile, path: Path, tell: Ca
         )
         file.seek(0)
         digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
+        while chunk := file.read(CHUNK):
             digest.update(chunk)
     assert entry.lfs
     if digest.hexdigest() != entry.lfs.sha256:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
+from axon_shell.cli import print_json
+
 PARIS = ["run", "The capital of France is", "--max-tokens", "1", "--temperature", "0", "--json"]
 
 
@@ -212,3 +214,10 @@ def test_whoever_stops_reading_gets_no_traceback(shared: Path, paris: list[dict]
         env=os.environ | {"AXON_HOME": str(shared)},
     )
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+
+
+def test_a_line_of_json_is_one_line_for_every_reader(capsys: pytest.CaptureFixture[str]):
+    message = {"text": "a\u2028b\u2029c\x85d\x0ce\n"}
+    print_json(message)
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) == 1 and json.loads(out) == message
