@@ -349,7 +349,9 @@ def listed(rows: list[dict[str, Any]], columns: dict[str, str], as_json: bool) -
 def readable(name: str, value: Any) -> str:
     """A field as a person reads it."""
     if name in ("size_bytes", "memory_bytes"):
-        return f"{value / 1e9:,.1f} GB" if value >= 1e9 else f"{value / 1e6:,.1f} MB" if value else "?"
+        from .plugins import readable_size
+
+        return readable_size(value) if value else "?"
     if name == "width":
         return f"{value:,}" if value else "?"
     if isinstance(value, bool):

@@ -45,7 +45,7 @@ class Catalogue:
     def saes_of(self, model: str, search: str = "") -> list[SaeSpec]:
         """The SAEs that read a model and whose id, hook point or description hold all words of a search.
 
-        The model's first SAE leads, then those on this machine, then the others as they were registered.
+        The model's first SAE leads, then those on this machine, then those described like the first, then the others.
         """
         first, words = self.models[model].sae if model in self.models else "", search.lower().split()
         found = [
@@ -54,7 +54,8 @@ class Catalogue:
             if sae.model == model and all(word in f"{sae.id} {sae.hook} {sae.about}".lower() for word in words)
         ]
         here = {sae.id for sae in installed_among(found)}
-        return sorted(found, key=lambda sae: (sae.id != first, sae.id not in here))
+        release = self.saes[first].about if first in self.saes else ""
+        return sorted(found, key=lambda sae: (sae.id != first, sae.id not in here, sae.about != release))
 
     def choose(self, model: str, saes: list[str] | tuple[str, ...]) -> tuple[ModelSpec, list[SaeSpec]]:
         """A model and the SAEs to read it with: those named, or the one that the model suggests.
@@ -98,6 +99,13 @@ def installed_among(saes: Iterable[SaeSpec]) -> list[SaeSpec]:
     return [sae for sae in saes if (not (files := on_hub(sae)) or there(files.repo)) and installed(sae)]
 
 
+def readable_size(size: int) -> str:
+    """Bytes as people read them: "699 MB"."""
+    if size >= 1e9:
+        return f"{size / 1e9:,.1f} GB"
+    return f"{size / 1e6:,.0f} MB" if size >= 1e7 else f"{size / 1e6:,.1f} MB"
+
+
 def require_installed(model: ModelSpec, saes: Sequence[SaeSpec]) -> None:
     """Raise NotInstalled, with the command that fetches them, when weights are not on this machine."""
     specs: list[Spec] = [model, *saes]
@@ -105,7 +113,7 @@ def require_installed(model: ModelSpec, saes: Sequence[SaeSpec]) -> None:
     if absent:
         size = sum(spec.size_bytes for spec in absent)
         raise NotInstalled(
-            f"{' and '.join(spec.id for spec in absent)} must be downloaded first ({size / 1e6:,.0f} MB).",
+            f"{' and '.join(spec.id for spec in absent)} must be downloaded first ({readable_size(size)}).",
             f"`axon-shell download {' '.join([model.id, *(sae.id for sae in saes)])}` fetches what is missing.",
         )
 

@@ -50,7 +50,7 @@ class Worker:
         self.saes: dict[str, Sae] = {}
         self.jobs: queue.Queue[Callable[[], object] | None] = queue.Queue()
         self.stopping = threading.Event()
-        self.cancelling = threading.Event()  # of what is being loaded
+        self.wish = object()  # stands for what was asked to be loaded last: only that is wanted
         self.claim = threading.Lock()
         self.thread = threading.Thread(target=self.work, name="engine", daemon=True)
         self.thread.start()
@@ -58,16 +58,17 @@ class Worker:
     # -- asked from other threads ---------------------------------------------
 
     def load(self, model: ModelSpec, saes: list[SaeSpec], download: bool = False) -> None:
-        """Get a model and SAEs ready in the background; progress and failure come as events.
+        """Get a model and SAEs ready in the background, instead of what is being loaded; progress comes as events.
 
         What is not on this machine is fetched if `download`, else it is a failure.
         """
-        self.cancelling.clear()
-        self.jobs.put(lambda: self.prepare(model, saes, download))
+        wish = self.wish = object()
+        self.jobs.put(lambda: self.prepare(model, saes, lambda: self.wish is not wish, download))
 
     def cancel(self) -> None:
         """Stop loading or downloading at the next occasion; what was downloaded stays."""
-        self.cancelling.set()
+        self.wish = object()
+        self.stopping.set()
 
     def run(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> None:
         """Generate a session in the background. Raises Busy while another is being generated."""
@@ -76,19 +77,16 @@ class Worker:
                 raise Busy("A session is being generated already.", "Stop it, or wait until it ends.")
             self.live = uid
             self.stopping.clear()
-            self.cancelling.clear()
         self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings))
 
     def stop(self) -> bool:
         """End the session that is being generated after its current token; False when there is none."""
-        self.stopping.set()
-        self.cancelling.set()
+        self.cancel()
         return self.live is not None
 
     def close(self) -> None:
         """Stop generating and end the thread."""
-        self.stopping.set()
-        self.cancelling.set()
+        self.cancel()
         self.jobs.put(None)
         self.thread.join(timeout=2)  # longer only while it imports or reads a prompt, which cannot be interrupted
 
@@ -100,8 +98,8 @@ class Worker:
 
     def generate(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> None:
         try:
-            if not self.prepare(model, saes):
-                error = self.engine.error or Cancelled("Stopped before it began.").as_record()
+            if not self.prepare(model, saes, self.stopping.is_set):
+                error = self.engine.error or Cancelled("Stopped before it began.", "Run it again.").as_record()
                 self.events.put({"kind": "refused", "session": uid, "error": error})
                 return
             assert self.model
@@ -123,8 +121,16 @@ class Worker:
                 self.tell(state="ready")
             self.events.put({"kind": "sessions_changed"})
 
-    def prepare(self, model: ModelSpec, saes: list[SaeSpec], download: bool = False) -> bool:
+    def prepare(
+        self, model: ModelSpec, saes: list[SaeSpec], cancelled: Callable[[], bool], download: bool = False
+    ) -> bool:
         """Load what is not loaded yet, free what is not asked for; whether all is ready now."""
+
+        def report(stage: str) -> None:
+            if cancelled():
+                raise Cancelled("Loading was stopped.", "Choose the model again to load it.")
+            self.tell(stage=stage)
+
         wanted = {sae.id: sae for sae in saes}
         if self.model and self.model.spec.id == model.id and wanted.keys() <= self.saes.keys():
             return True
@@ -132,21 +138,21 @@ class Worker:
         self.tell(state="loading", stage="Looking for the weights", model=model.id, saes=tuple(wanted))
         try:
             if download:
-                self.fetch(model)
+                self.fetch(model, cancelled)
                 for sae in saes:
-                    self.fetch(sae)
+                    self.fetch(sae, cancelled)
             require_installed(model, saes)
-            self.report("Importing PyTorch and SAELens")
+            report("Importing PyTorch and SAELens")
             from .engine.model import choose_device, load_model, number_format, number_type
             from .engine.sae import load_sae
 
             self.free(model, wanted)
             if not self.model:
                 device, dtype = choose_device(self.config.device), number_type(self.config.dtype)
-                self.model = load_model(model, device, self.report, dtype)
+                self.model = load_model(model, device, report, dtype)
             for name, spec in wanted.items():
                 if name not in self.saes:
-                    self.saes[name] = load_sae(spec, self.model, self.report)
+                    self.saes[name] = load_sae(spec, self.model, report)
         except Cancelled:
             self.engine = EngineState()
             self.tell(state="empty")
@@ -157,18 +163,13 @@ class Worker:
         self.tell(state="ready", stage="", device=str(self.model.device), dtype=number_format(self.model.dtype))
         return True
 
-    def fetch(self, spec: Spec) -> None:
+    def fetch(self, spec: Spec, cancelled: Callable[[], bool]) -> None:
         """Download the weights of an entry of the catalogue, unless they are here."""
         files = on_hub(spec)
         if files is None or installed(spec):
             return
         self.tell(stage=f"Downloading {spec.id}")
-        hub.fetch(
-            files,
-            self.config.offline,
-            lambda done, total: self.tell(done=done, total=total),
-            self.cancelling.is_set,
-        )
+        hub.fetch(files, self.config.offline, lambda done, total: self.tell(done=done, total=total), cancelled)
         self.tell(done=None, total=None)
         self.events.put({"kind": "installed", "id": spec.id})
 
@@ -178,12 +179,6 @@ class Worker:
             self.model, self.saes = None, {}
         self.saes = {name: sae for name, sae in self.saes.items() if name in wanted}
         gc.collect()  # modules and their hooks refer to each other
-
-    def report(self, stage: str) -> None:
-        """Tell what is being loaded. Raises Cancelled when the user does not want it any more."""
-        if self.cancelling.is_set():
-            raise Cancelled("Loading was stopped.")
-        self.tell(stage=stage)
 
     def tell(self, **changes: Any) -> None:
         """Change the engine's state and put it into the event log."""

@@ -49,7 +49,8 @@ def write_tokenizer(folder: Path, size: int, special: tuple[str, ...], first: bo
 
 def gpt2(folder: Path, seed: int = 0, **changes: int) -> None:
     """`gpt2` of the hub: names without a prefix, and the attention masks that nobody reads; 548 MB."""
-    config = GPT2Config(**changes)
+    last = changes.get("vocab_size", 50_257) - 1
+    config = GPT2Config(**{"bos_token_id": last, "eos_token_id": last} | changes)
     torch.manual_seed(seed)
     network = GPT2LMHeadModel(config)
     n = config.n_positions
@@ -163,20 +164,20 @@ def gemma_2_2b(folder: Path, seed: int = 0, shards: int = 3, **changes: Any) -> 
 # -- SAEs ---------------------------------------------------------------------
 
 
-def sae_tensors(d_in: int, d_sae: int, seed: int = 1) -> dict[str, torch.Tensor]:
-    """Encoder, decoder and biases; rows of the decoder have length 1."""
+def sae_tensors(d_in: int, d_sae: int, seed: int = 1, bias: float = -0.5) -> dict[str, torch.Tensor]:
+    """Encoder, decoder and biases; rows of the decoder have length 1. A lower bias lets fewer features fire."""
     torch.manual_seed(seed)
     decoder = torch.randn(d_sae, d_in)
     decoder /= decoder.norm(dim=-1, keepdim=True)
     return {
         "W_enc": torch.randn(d_in, d_sae) / d_in**0.5,
         "W_dec": decoder,
-        "b_enc": torch.full((d_sae,), -0.5),
+        "b_enc": torch.full((d_sae,), bias),
         "b_dec": 0.01 * torch.randn(d_in),
     }
 
 
-def gpt2_res_jb(folder: Path, layer: int = 8, d_in: int = 768, d_sae: int = 24_576) -> None:
+def gpt2_res_jb(folder: Path, layer: int = 8, d_in: int = 768, d_sae: int = 24_576, bias: float = -0.5) -> None:
     """One SAE of `jbloom/GPT2-Small-SAEs-Reformatted`, with the configuration of SAELens before 6; 151 MB."""
     place = folder / f"blocks.{layer}.hook_resid_pre"
     write_json(
@@ -201,7 +202,7 @@ def gpt2_res_jb(folder: Path, layer: int = 8, d_in: int = 768, d_sae: int = 24_5
             "device": "mps",
         },
     )
-    save_file(sae_tensors(d_in, d_sae), place / "sae_weights.safetensors")
+    save_file(sae_tensors(d_in, d_sae, bias=bias), place / "sae_weights.safetensors")
     save_file({"sparsity": torch.full((d_sae,), -3.0)}, place / "sparsity.safetensors")
 
 

@@ -14,7 +14,10 @@ from typing import Any
 
 import pytest
 from conftest import REPOSITORY, Shell, running_shell
+from local_hub import LocalHub, local_hub
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+
+from benchmarks import random_weights
 
 ENDED = "() => window.__app.state.session?.end ? window.__app.state.session.uid : null"
 PROMPT = "The capital of France is"
@@ -383,3 +386,95 @@ def test_the_page_is_up_before_torch(tmp_path: Path, browser: Browser):
             eventually(lambda: len(tokens(page)) > 3)
             painted = page.evaluate("() => performance.getEntriesByName('first-contentful-paint')[0].startTime")
     print(json.dumps({"address_printed_s": round(up, 2), "first_contentful_paint_ms": round(painted)}))
+
+
+# -- models that must be downloaded -------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalHub]:
+    """A hub with GPT-2 in true format but small, and one of its SAEs."""
+    root = tmp_path_factory.mktemp("repositories")
+    random_weights.gpt2(root / "gpt2", n_embd=64, n_layer=9, n_head=4, vocab_size=1000)
+    random_weights.gpt2_res_jb(root / "jbloom/GPT2-Small-SAEs-Reformatted", d_in=64, d_sae=512, bias=0)
+    with local_hub(root) as served:
+        served.gated.add("google/gemma-2-2b")
+        yield served
+
+
+def test_a_model_is_downloaded_cancelled_taken_up_and_run(browser: Browser, hub: LocalHub, tmp_path: Path):
+    online = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
+    with (
+        running_shell(tmp_path / "home", AXON_OFFLINE="0", HF_HUB_OFFLINE="0", **online) as shell,
+        opened(browser, shell) as page,
+    ):
+        option = page.locator("#model optgroup[label='GPT-2'] option[value='gpt2-small']")
+        expect(option).to_contain_text("548 MB to download")
+        hub.asked.clear()
+        page.select_option("#model", "gpt2-small")
+        card = page.locator("#loading")
+        expect(card).to_contain_text(
+            "gpt2-small and gpt2-small/8-res-jb must be downloaded first (699 MB).", timeout=LOADED
+        )
+        assert hub.asked == []  # nothing is fetched before the user says so
+
+        hub.slow = 0.02
+        page.click("#download")
+        expect(card).to_contain_text("Downloading gpt2-small")
+        expect(card.locator("small")).to_contain_text(re.compile(r"[1-9][\d.]* MB of 4\d MB"))
+        assert 0 < page.evaluate("() => document.querySelector('#loading progress').value") < 45e6
+        page.click("#cancel")
+        expect(card).to_be_hidden()
+        expect(page.locator("[data-status='engine']")).to_have_text("no model loaded")
+
+        hub.slow = 0
+        hub.asked.clear()
+        page.fill("#prompt", "The cat")
+        page.click("#run")  # says again what is missing
+        expect(page.locator("#failure")).to_contain_text("must be downloaded first")
+        page.click("#download")
+        expect(page.locator("[data-status='engine']")).to_have_text("ready", timeout=LOADED)
+        assert hub.requests_for("model.safetensors")[0].startswith("bytes=")  # from where it was cancelled
+        expect(option).not_to_contain_text("download")
+
+        run(page, "The cat", max_tokens=3)
+        expect(page.locator("#active button").first).to_contain_text("feature")
+        expect(page.locator("#notes")).to_contain_text("trained on texts of 128 tokens")
+
+
+def test_saes_are_found_by_search_and_refused_ones_say_why(browser: Browser, shell_server: Shell):
+    with opened(browser, shell_server) as page:
+        page.select_option("#model", "gemma-2-2b")
+        page.click("#saes")
+        rows = page.locator("#saes-found label")
+        expect(rows.first).to_contain_text("layer 12, after the block")
+        expect(page.locator("#saes-popover p")).to_contain_text("60 of 1731 shown")
+        page.fill("#saes-search", "gemmascope-mlp-65k layer nothing")
+        expect(page.locator("#saes-popover p")).to_contain_text("None found.")
+        page.fill("#saes-search", "0-clt-hp")
+        refused = page.locator("#saes-found label.refused").first
+        expect(refused).to_contain_text("cannot be used: it is one layer of a cross-layer transcoder")
+        expect(refused.locator("input")).to_be_disabled()
+        page.fill("#saes-search", "20-gemmascope-res-16k")
+        page.check("input[value='gemma-2-2b/20-gemmascope-res-16k']")
+        expect(page.locator("#saes-count")).to_have_text("2")
+        page.keyboard.press("Escape")
+        page.select_option("#model", "gpt2-medium")
+        page.click("#saes")
+        expect(page.locator("#saes-popover p")).to_contain_text("No SAE is published for it")
+        expect(page.locator("#saes-count")).to_have_text("0")
+
+
+def test_a_gated_model_leads_to_its_licence(browser: Browser, hub: LocalHub, tmp_path: Path):
+    online = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
+    with (
+        running_shell(tmp_path / "home", AXON_OFFLINE="0", HF_HUB_OFFLINE="0", **online) as shell,
+        opened(browser, shell) as page,
+    ):
+        page.select_option("#model", "gemma-2-2b")
+        page.click("#download", timeout=LOADED)
+        card = page.locator("#loading")
+        expect(card).to_contain_text("is gated")
+        expect(card).to_contain_text("https://huggingface.co/google/gemma-2-2b")
+        expect(page.locator("#licence")).to_have_text("Open its page")
+        expect(page.locator("#retry")).to_be_visible()

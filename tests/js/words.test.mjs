@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { counted, endReason, featureName, hookName, moment, number, percent, quoted, size } from '../../ui/js/words.js';
+import {
+  counted,
+  endReason,
+  familyName,
+  featureName,
+  hookName,
+  moment,
+  number,
+  percent,
+  progressOf,
+  quoted,
+  size,
+} from '../../ui/js/words.js';
 
 test('a feature without a label says so, and why', () => {
   assert.equal(featureName(1234, null, 'unlabelled'), 'feature 1234 (no label yet)');
@@ -43,4 +55,11 @@ test('moments are short, and nonsense is nothing', () => {
   assert.match(moment(new Date(2026, 10, 22, 9, 5).toISOString(), now), /^\D*0?9.05/);
   assert.match(moment(new Date(2025, 0, 3).toISOString(), now), /2025/);
   assert.equal(moment('never', now), '');
+});
+
+test('a download says how far it has come', () => {
+  assert.equal(progressOf(123_000_000, 548_000_000), '123 MB of 548 MB (22 %)');
+  assert.equal(progressOf(0, 0), '0 B of 0 B');
+  assert.equal(familyName('gemma2'), 'Gemma 2');
+  assert.equal(familyName('mamba'), 'mamba');
 });

@@ -7,7 +7,7 @@ import { emptySession, lastPosition, receive } from './session.js';
 /** @import { Bridge } from './bridge.js' */
 /** @import { Session } from './session.js' */
 /** @import { State } from './state.js' */
-/** @import { Engine, ErrorRecord, FeatureRecord, Hello, Message, SessionRow } from './types.js' */
+/** @import { Engine, ErrorRecord, FeatureRecord, Hello, Message, Sae, SessionRow } from './types.js' */
 
 const PAGE = 500; // messages a call
 const SESSIONS = 40; // sessions a call
@@ -72,6 +72,7 @@ export function createActions(state, bridge) {
         messages.set(event.session, [...(messages.get(event.session) ?? []), event]);
       } else if (event.kind === 'engine') takeEngine(event);
       else if (event.kind === 'refused') refused(event.error);
+      else if (event.kind === 'installed') state.installed(event.id);
       else if (event.kind === 'sessions_changed') refreshSessions().catch(quietly);
     }
     for (const [uid, list] of messages) state.receiveLive(uid, list);
@@ -120,13 +121,47 @@ export function createActions(state, bridge) {
     }
   }
 
-  /** Has the chosen model loaded in the background, so that the first run need not wait for it. */
-  async function load() {
-    if (!state.model) return;
+  let loads = Promise.resolve();
+
+  /**
+   * Has the chosen model loaded in the background, so that the first run need not wait for it. One call after the other:
+   * the program takes the last one that arrives for what is wanted.
+   * @param {boolean} [download]  fetch what is not on this machine
+   */
+  function load(download = false) {
+    loads = loads.then(async () => {
+      if (!state.model) return;
+      try {
+        await call('load', { model: state.model, saes: state.saes, download });
+      } catch (error) {
+        if (!(error instanceof CallError && error.kind === 'busy')) state.fail(asRecord(error));
+      }
+    });
+    return loads;
+  }
+
+  /** Stops loading or downloading. */
+  async function cancel() {
     try {
-      await call('load', { model: state.model, saes: state.saes });
+      await call('cancel');
     } catch (error) {
-      if (!(error instanceof CallError && error.kind === 'busy')) state.fail(asRecord(error));
+      state.fail(asRecord(error));
+    }
+  }
+
+  /**
+   * The SAEs of a model that match a search.
+   * @param {string} model
+   * @param {string} search
+   * @returns {Promise<{saes: Sae[], total: number} | null>}
+   */
+  async function saes(model, search) {
+    if (!model) return null;
+    try {
+      return await call('saes', { model, search });
+    } catch (error) {
+      state.fail(asRecord(error));
+      return null;
     }
   }
 
@@ -253,7 +288,7 @@ export function createActions(state, bridge) {
     }
   }
 
-  return { begin, listen, run, stop, load, open, olderSessions, feature, openUrl };
+  return { begin, listen, run, stop, load, cancel, saes, open, olderSessions, feature, openUrl };
 }
 
 /** @typedef {ReturnType<typeof createActions>} Actions */

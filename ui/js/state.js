@@ -5,7 +5,7 @@
 import { recall, remember } from './remember.js';
 import { emptySession, firstPosition, lastPosition, receive } from './session.js';
 
-/** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, Message, SessionRow } from './types.js' */
+/** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, Message, Sae, SessionRow } from './types.js' */
 /** @import { Session } from './session.js' */
 
 /** Everything that can happen. An event says that something changed; what it is now stands in the state. */
@@ -203,6 +203,19 @@ export class State {
     this.model = model;
     this.saes = saes;
     this.#fitSae();
+    this.emit('choice');
+  }
+
+  /** Remembers an SAE that was found in the catalogue. @param {Sae} sae */
+  know(sae) {
+    if (this.hello && !this.hello.saes.some((known) => known.id === sae.id)) this.hello.saes.push(sae);
+  }
+
+  /** A model or SAE has been downloaded. @param {string} id */
+  installed(id) {
+    for (const one of [...(this.hello?.models ?? []), ...(this.hello?.saes ?? [])]) {
+      if (one.id === id) one.installed = true;
+    }
     this.emit('choice');
   }
 

@@ -12,7 +12,7 @@
  * @typedef {{token_id: number, text: string, logprob: number}} Alternative
  *
  * @typedef {{kind: "start", session: string, model: string, saes: string[], prompt: string,
- *   settings: Record<string, number>, device: string, dtype: string}} Start
+ *   settings: Record<string, number>, device: string, dtype: string, notes?: string[]}} Start
  * @typedef {{kind: "step", position: number, is_prompt: boolean, is_bos?: boolean, token_id: number, piece: string,
  *   text: string, logprob: number | null, entropy: number, alternatives: Alternative[],
  *   saes: Record<string, Reading>, next: {token_id: number, text: string} | null, ms: number}} Step
@@ -21,13 +21,13 @@
  * @typedef {Start | Step | End} Message
  *
  * @typedef {{kind: "engine", state: "empty" | "loading" | "ready" | "running" | "failed", stage: string,
- *   model: string | null, saes: string[], device: string | null, dtype: string | null,
- *   error: ErrorRecord | null}} Engine
+ *   done: number | null, total: number | null, model: string | null, saes: string[], device: string | null,
+ *   dtype: string | null, error: ErrorRecord | null}} Engine
  *
  * @typedef {{id: string, name: string, family: string, context: number, size_bytes: number, installed: boolean,
- *   examples: string[], about: string, sae: string}} Model
+ *   examples: string[], about: string, sae: string, saes: number, licence: string}} Model
  * @typedef {{id: string, model: string, hook: string, width: number, size_bytes: number, installed: boolean,
- *   neuronpedia: string, about: string}} Sae
+ *   neuronpedia: string, about: string, refused: string}} Sae
  * @typedef {Record<string, [low: number, high: number, whole: boolean]>} Ranges
  * @typedef {{version: string, offline: boolean, models: Model[], saes: Sae[], settings: Record<string, number>,
  *   ranges: Ranges, selected: {model: string | null, saes: string[]}, problems: Problem[], engine: Engine,

@@ -82,6 +82,19 @@ export function size(bytes) {
   return `${bytes} B`;
 }
 
+/**
+ * How far a download has come: "123 of 548 MB, 22 %".
+ * @param {number} done
+ * @param {number} total
+ */
+export function progressOf(done, total) {
+  const share = total ? ` (${Math.floor((100 * done) / total)} %)` : '';
+  return `${size(done)} of ${size(total)}${share}`;
+}
+
+/** A family of models as people call it. @param {string} family */
+export const familyName = (family) => ({ gpt2: 'GPT-2', pythia: 'Pythia', gemma2: 'Gemma 2' })[family] ?? family;
+
 /** @param {number} count @param {string} one @param {string} [many] */
 export const counted = (count, one, many = `${one}s`) => `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
 

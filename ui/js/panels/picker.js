@@ -2,10 +2,13 @@
 // Which model the next run uses and which SAEs read it, and which of them is on screen.
 
 import { $, el, setText } from '../dom.js';
-import { counted, saeName, size } from '../words.js';
+import { counted, familyName, saeName, size } from '../words.js';
 
 /** @import { Actions } from '../actions.js' */
 /** @import { State } from '../state.js' */
+/** @import { Model, Sae } from '../types.js' */
+
+const TYPING = 150; // ms without a key before a search begins
 
 /**
  * @param {State} state
@@ -20,69 +23,102 @@ export function pickerPanel(state, actions) {
 
   model.addEventListener('change', () => {
     const chosen = state.hello?.models.find((one) => one.id === model.value);
-    state.choose(
-      model.value,
-      chosen?.sae
-        ? [chosen.sae]
-        : saesOf(model.value)
-            .slice(0, 1)
-            .map((sae) => sae.id),
-    );
+    const local = state.hello?.saes.find((sae) => sae.model === model.value)?.id;
+    const first = chosen?.sae || local;
+    state.choose(model.value, first ? [first] : []);
+    search.value = '';
     void actions.load();
   });
   shown.addEventListener('change', () => state.showSae(shown.value));
 
-  /** @param {string} id */
-  const saesOf = (id) => state.hello?.saes.filter((sae) => sae.model === id) ?? [];
-
   state.on(['hello', 'choice'], () => {
     const models = state.hello?.models ?? [];
+    const families = [...new Set(models.map((one) => one.family))];
     model.replaceChildren(
-      ...models.map((one) =>
+      ...families.map((family) =>
         el(
-          'option',
-          { value: one.id, selected: one.id === state.model, title: one.about },
-          one.installed ? one.name : `${one.name} (${missing(one.size_bytes)})`,
+          'optgroup',
+          { label: familyName(family) },
+          ...models.filter((one) => one.family === family).map((one) => modelOption(one, one.id === state.model)),
         ),
       ),
     );
     setText($('saes-count'), String(state.saes.length));
-    fillPopover();
   });
 
-  function fillPopover() {
-    const rows = saesOf(state.model).map((sae) => {
-      const box = el('input', { type: 'checkbox', value: sae.id, checked: state.saes.includes(sae.id) });
-      box.addEventListener('change', () => {
-        const chosen = saesOf(state.model)
-          .map((one) => one.id)
-          .filter((id) => (id === sae.id ? box.checked : state.saes.includes(id)));
-        if (!chosen.length) {
-          box.checked = true; // a run without any SAE has nothing to show
-          return;
-        }
-        state.choose(state.model, chosen);
-        void actions.load();
-      });
-      const cost = sae.installed
-        ? counted(sae.width, 'feature')
-        : `${counted(sae.width, 'feature')}, ${missing(sae.size_bytes)}`;
-      return el(
-        'label',
-        { className: 'check sae', title: sae.about },
-        box,
-        el('span', {}, el('b', {}, saeName(sae, sae.id)), el('small', {}, `${sae.id} · ${cost}`)),
-      );
-    });
-    const focused = /** @type {HTMLInputElement | null} */ (document.activeElement)?.value;
-    popover.replaceChildren(el('div', { className: 'head' }, el('h2', {}, 'SAEs that read the next run')), ...rows);
-    if (focused) popover.querySelector(`input[value="${CSS.escape(focused)}"]`)?.focus();
+  // -- the SAEs of the next run ----------------------------------------------------------------------------------------
+
+  const search = el('input', {
+    type: 'search',
+    id: 'saes-search',
+    placeholder: 'Search: layer, hook point, release …',
+    'aria-label': 'Search SAEs',
+  });
+  const found = el('div', { id: 'saes-found' });
+  const total = el('p', { className: 'muted', role: 'status' });
+  popover.append(el('div', { className: 'head' }, el('h2', {}, 'SAEs that read the next run')), search, found, total);
+  let asked = 0;
+  let typing = 0;
+  search.addEventListener('input', () => {
+    clearTimeout(typing);
+    typing = window.setTimeout(fill, TYPING);
+  });
+  popover.addEventListener('toggle', (/** @type {any} */ event) => {
+    if (event.newState === 'open') void fill();
+  });
+
+  async function fill() {
+    const mine = ++asked; // an answer that comes after a later question is dropped
+    const answer = await actions.saes(state.model, search.value);
+    if (mine !== asked || !answer) return;
+    const chosen = state.saes
+      .map((id) => state.hello?.saes.find((sae) => sae.id === id))
+      .filter((sae) => sae !== undefined);
+    const others = answer.saes.filter((sae) => !state.saes.includes(sae.id));
+    found.replaceChildren(...[...chosen, ...others].map(saeRow));
+    search.hidden = !search.value && answer.total <= answer.saes.length && answer.total < 10;
+    const about = state.hello?.models.find((one) => one.id === state.model)?.about ?? '';
+    setText(total, answer.total ? shownOf(answer.saes.length, answer.total) : search.value ? 'None found.' : about);
   }
 
+  /** @param {Sae} sae */
+  function saeRow(sae) {
+    const box = el('input', {
+      type: 'checkbox',
+      value: sae.id,
+      checked: state.saes.includes(sae.id),
+      disabled: Boolean(sae.refused),
+    });
+    box.addEventListener('change', () => {
+      const chosen = box.checked ? [...state.saes, sae.id] : state.saes.filter((id) => id !== sae.id);
+      if (!chosen.length) {
+        box.checked = true; // where there are SAEs, a run without any has nothing to show
+        return;
+      }
+      state.know(sae);
+      state.choose(state.model, chosen);
+      void actions.load();
+    });
+    const cost = sae.refused
+      ? `cannot be used: ${sae.refused}`
+      : [sae.width ? counted(sae.width, 'feature') : '', sae.installed ? '' : missing(sae.size_bytes)]
+          .filter(Boolean)
+          .join(', ');
+    return el(
+      'label',
+      { className: sae.refused ? 'check sae refused' : 'check sae', title: sae.about },
+      box,
+      el('span', {}, el('b', {}, saeName(sae, sae.id)), el('small', {}, `${sae.id} · ${cost}`)),
+    );
+  }
+
+  // -- the SAE on screen -----------------------------------------------------------------------------------------------
+
   state.on(['session', 'steps', 'choice', 'hello'], () => {
-    const offered = state.session?.start?.saes ?? state.saes;
+    const start = state.session?.start;
+    const offered = start?.saes ?? state.saes;
     const known = offered.map((id) => ({ id, sae: state.hello?.saes.find((sae) => sae.id === id) }));
-    const signature = `${offered.join()}|${state.sae}`;
+    const signature = `${offered.join()}|${state.sae}|${start?.session}`;
     if (shown.dataset.signature === signature) return; // an open list must not be rebuilt at each token
     shown.dataset.signature = signature;
     shown.replaceChildren(
@@ -91,8 +127,20 @@ export function pickerPanel(state, actions) {
       ),
     );
     shown.disabled = offered.length < 2;
+    const notes = start?.notes?.filter((note) => note.includes(state.sae)) ?? [];
+    setText($('notes'), offered.length ? notes.join(' ') : 'No SAE reads this model: only its words are shown.');
   });
 }
+
+/** @param {Model} one @param {boolean} selected */
+function modelOption(one, selected) {
+  const cost = one.installed ? '' : ` · ${missing(one.size_bytes)}`;
+  const bare = one.saes || one.sae ? '' : ' · no SAE';
+  return el('option', { value: one.id, selected, title: one.about }, `${one.name}${cost}${bare}`);
+}
+
+/** @param {number} count @param {number} total */
+const shownOf = (count, total) => (count < total ? `${count} of ${total} shown: search for the others.` : '');
 
 /** What stands between the user and something that is not on this machine. @param {number} bytes */
 const missing = (bytes) => (bytes ? `${size(bytes)} to download` : 'not installed');

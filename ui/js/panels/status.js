@@ -21,7 +21,9 @@ export function statusPanel(state) {
     const { session, graph, hello, engine } = state;
     const model = session?.start?.model ?? state.model;
     const speed = tokensPerSecond(session);
-    bar.dataset.engine = state.connection === 'disconnected' ? 'disconnected' : (engine?.state ?? 'empty');
+    const waits = engine?.error?.kind === 'not_installed'; // for the user, and nothing is wrong
+    bar.dataset.engine =
+      state.connection === 'disconnected' ? 'disconnected' : waits ? 'empty' : (engine?.state ?? 'empty');
     setText(cells.engine, engineWords(state));
     setText(cells.speed, speed ? `${number(speed)} tokens/s` : '');
     setText(cells.model, hello?.models.find((one) => one.id === model)?.name ?? model);
@@ -45,7 +47,7 @@ function engineWords({ connection, engine, running }) {
     case 'loading':
       return `loading: ${engine.stage}`;
     case 'failed':
-      return 'loading failed';
+      return engine.error?.kind === 'not_installed' ? 'not downloaded yet' : 'loading failed';
     case 'ready':
     case 'running':
       return running ? 'writing' : 'ready';
