@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .store import Store
 
 FLOAT32 = 4  # bytes
+BENCH_CONTEXTS = (16, 128, 512, 1000)
 # Characters that end a line for some readers of JSON lines, and that JSON itself lets stand.
 LINE_ENDS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
 
@@ -227,6 +228,50 @@ def download(model: str, saes: tuple[str, ...], as_json: bool) -> None:
                 print(f"{entry.id}: {'in the cache, ' + str(hub.cache()) if files else entry.weights}")
 
 
+@commands.command()
+@click.option("--model", help="Id of the model, see `axon-shell models`.")
+@click.option("--sae", "saes", multiple=True, help="Id of an SAE, see `axon-shell saes`; may be given several times.")
+@click.option("--context", "contexts", type=click.IntRange(1), multiple=True, help="Tokens before the one written.")
+@click.option("--device", type=click.Choice(CHOICES["device"]), help="Where the model runs.")
+@click.option("--dtype", type=click.Choice(CHOICES["dtype"]), help="Number format of the model's weights.")
+@as_json
+def bench(
+    model: str | None,
+    saes: tuple[str, ...],
+    contexts: tuple[int, ...],
+    device: str | None,
+    dtype: str | None,
+    as_json: bool,
+) -> None:
+    """Measure tokens a second, against the naive loop and against what memory allows, in one run."""
+    from .plugins import catalogue, require_installed
+
+    config = load_config()
+    spec, sae_specs = catalogue(config).choose(model or config.model, saes or (config.saes if not model else ()))
+    require_installed(spec, sae_specs)
+    with Console(stderr=True).status("Importing PyTorch and SAELens") as status:
+        from .engine import bench as measuring
+        from .engine.model import choose_device, load_model, number_type
+        from .engine.sae import load_sae
+
+        where, kind = choose_device(device or config.device), number_type(dtype or config.dtype)
+        loaded = load_model(spec, where, status.update, kind)
+        loaded_saes = [load_sae(sae, loaded, status.update) for sae in sae_specs]
+        start = {
+            "kind": "start",
+            "model": spec.id,
+            "saes": [sae.id for sae in sae_specs],
+            "device": str(where),
+            "machine": measuring.machine(),
+            "tokens_per_second": measuring.tokens_per_second(loaded, loaded_saes),
+            "peak_memory": measuring.peak_memory(),
+        }
+        show = print_json if as_json else BenchPrinter()
+        show(start)
+        for speed in measuring.measure(loaded, loaded_saes, contexts or BENCH_CONTEXTS, status.update):
+            show(speed.as_record())
+
+
 @commands.group("sessions")
 def sessions_() -> None:
     """Past sessions: no model is needed."""
@@ -362,6 +407,39 @@ def readable(name: str, value: Any) -> str:
 def print_json(message: Message) -> None:
     """A message as one line of JSON, at once."""
     print(json.dumps(message, ensure_ascii=False, allow_nan=False).translate(LINE_ENDS), flush=True)
+
+
+class BenchPrinter:
+    """Shows measurements to a person, one line for each context length."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False, soft_wrap=True)
+
+    def __call__(self, record: Message) -> None:
+        {"start": self.start, "speed": self.speed}[record["kind"]](record)
+
+    def start(self, record: Message) -> None:
+        print_ = self.console.print
+        print_(f"{record['model']} with {', '.join(record['saes']) or 'no SAE'} on {record['device']}")
+        print_(f"[dim]{escape(record['machine'])}[/]")
+        print_(
+            f"{record['tokens_per_second']:.1f} tokens a second by the clock, "
+            f"{record['peak_memory'] / 1e9:.2f} GB of memory at most\n"
+        )
+        print_("Processor time on one thread, medians of steps that took turns:", style="dim")
+        print_(
+            f"{'context':>7}  {'ms a token':>10}  {'naive loop':>10}  {'gain':>6}  {'floor':>6}  {'over floor':>10}  "
+            "blocks / unembedding / SAE / rest    prompt (of it pass and encode)",
+            style="bold",
+        )
+
+    def speed(self, record: Message) -> None:
+        shares = " / ".join(f"{share:.0%}" for share in record["shares"].values())
+        self.console.print(
+            f"{record['context']:>7}  {record['ours']:>10.1f}  {record['naive']:>10.1f}  {record['gain']:>5.1f}x  "
+            f"{record['floor']:>6.1f}  {record['over_floor']:>9.2f}x  {shares:<36} "
+            f"{record['prompt']:,.0f} ms ({record['pass_and_encode'] / record['prompt']:.0%})"
+        )
 
 
 class Printer:

@@ -21,6 +21,15 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 END_OF_TEXT = "<|endoftext|>"
 
 
+def in_cache(home: Path, repo: str) -> Path:
+    """The folder in which a hub cache (HF_HOME) keeps the files of a repository, as if they had been downloaded."""
+    folder = home / "hub" / f"models--{repo.replace('/', '--')}"
+    commit = "0" * 40
+    (folder / "refs").mkdir(parents=True, exist_ok=True)
+    (folder / "refs" / "main").write_text(commit)
+    return folder / "snapshots" / commit
+
+
 def write_json(path: Path, content: Any) -> None:
     """One JSON file, with the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)

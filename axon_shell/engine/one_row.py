@@ -15,6 +15,7 @@ product stays.
 from __future__ import annotations
 
 import platform
+from functools import partial
 
 import numpy as np
 import torch
@@ -52,25 +53,30 @@ class OneRow:
     def __init__(self, layer: nn.Linear | Conv1D) -> None:
         self.many = layer.forward
         weight = layer.weight.detach().numpy()
-        self.bias = None if layer.bias is None else layer.bias.detach().numpy()
+        bias = None if layer.bias is None else layer.bias.detach().numpy()
         if isinstance(layer, nn.Linear):
             self.outputs, self.inputs = weight.shape
-            self.weight, self.product = weight, self.dot_products
+            self.product = partial(dot_products, weight, bias)
         else:
             self.inputs, self.outputs = weight.shape
             blocks = self.inputs // BLOCK if self.inputs % BLOCK == 0 else 1
-            self.weight, self.product = weight.reshape(blocks, -1, self.outputs), self.sum_of_rows
+            sums = np.zeros((1 + blocks, self.outputs), weight.dtype)
+            sums[0] = 0 if bias is None else bias
+            self.product = partial(sum_of_rows, weight.reshape(blocks, -1, self.outputs), sums)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         if x.numel() != self.inputs or x.requires_grad:
             return self.many(x)
-        y = self.product(x.detach().numpy().reshape(-1))
-        if self.bias is not None:
-            y += self.bias
-        return torch.from_numpy(y).view(*x.shape[:-1], self.outputs)
+        return torch.from_numpy(self.product(x.numpy().reshape(-1))).view(*x.shape[:-1], self.outputs)
 
-    def dot_products(self, x: np.ndarray) -> np.ndarray:
-        return np.vecdot(self.weight, x)
 
-    def sum_of_rows(self, x: np.ndarray) -> np.ndarray:
-        return np.einsum("bi,bio->bo", x.reshape(len(self.weight), -1), self.weight).sum(0)
+def dot_products(weight: np.ndarray, bias: np.ndarray | None, x: np.ndarray) -> np.ndarray:
+    """x times a weight (out, in), plus a bias."""
+    y = np.vecdot(weight, x)
+    return y if bias is None else np.add(y, bias, out=y)
+
+
+def sum_of_rows(weight: np.ndarray, sums: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """x times a weight (blocks, in / blocks, out), plus a bias: `sums` is room for it and for the sum of each block."""
+    np.einsum("bi,bio->bo", x.reshape(len(weight), -1), weight, out=sums[1:])
+    return sums.sum(0)

@@ -11,6 +11,7 @@ import torch
 
 from ..errors import EngineError, OutOfMemory, WeightsError
 from .cache import empty_cache
+from .gpt2 import short_cut
 from .model import Model, less_memory, out_of_memory
 
 FEW = 8  # tokens
@@ -33,6 +34,7 @@ class Stream:
     def __init__(self, model: Model, hooks: Sequence[str]) -> None:
         self.model = model
         self.places = model.find(hooks)
+        self.short_cut = short_cut(self.places.network, hooks)
         self.cache = empty_cache(self.places.network.config)
         self.ids: list[int] = []  # read so far
         self.captured: dict[str, torch.Tensor] = {}
@@ -63,9 +65,8 @@ class Stream:
         self.ids += ids
         # One row keeps memory busy, not processors: further threads would only wait, at full speed, for the next task.
         torch.set_num_threads(1 if len(ids) <= FEW else self.model.threads)
-        tokens = torch.tensor([ids], device=self.model.device)
         try:
-            found = self.places.network.base_model(tokens, past_key_values=self.cache, use_cache=True)
+            hidden = self.run(ids)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
@@ -73,7 +74,6 @@ class Stream:
                 f"{self.model.spec.name} needs more memory than there is for {len(self.ids)} tokens.",
                 f"Shorten the prompt. {less_memory(self.model.spec, self.model.dtype)}",
             ) from error
-        hidden = found.last_hidden_state[0]  # (P, d_model)
         for name, x in self.captured.items():
             if len(x) != len(ids):
                 raise WeightsError(
@@ -86,6 +86,15 @@ class Stream:
                 "The weights are damaged, or the number format is too small for this model: try --dtype float32.",
             )
         return Pass(hidden, dict(self.captured))
+
+    def run(self, ids: Sequence[int]) -> torch.Tensor:
+        """The vectors after the final normalisation, (positions, d_model); taps fill `captured`."""
+        if self.short_cut and len(ids) == 1:
+            hidden, self.captured = self.short_cut(ids[0], len(self.ids) - 1, self.cache)
+            return hidden
+        tokens = torch.tensor([ids], device=self.model.device)
+        found = self.places.network.base_model(tokens, past_key_values=self.cache, use_cache=True)
+        return found.last_hidden_state[0]
 
     def first_not_finite(self) -> str:
         """The first place along the model where the text so far gives something that is not a number."""
