@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -20,7 +22,7 @@ from axon_shell.config import Config
 from axon_shell.events import EventLog
 from axon_shell.labels import Labels
 from axon_shell.plugins import Catalogue
-from axon_shell.records import ModelSpec, SaeSpec
+from axon_shell.records import ModelSpec, SaeSpec, hub_model
 from axon_shell.store import Store
 from axon_shell.worker import Worker
 
@@ -37,7 +39,9 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
         sae = make_sae(folder / f"{name}-sae", "blocks.1.hook_resid_pre", seed=seed)
         found.saes[f"{name}/first"] = SaeSpec(f"{name}/first", name, sae.hook, sae.width, sae.weights)
     found.saes["random/gone"] = replace(found.saes["random/first"], id="random/gone", weights=folder / "nowhere")
+    found.saes["second/other"] = replace(found.saes["second/first"], id="second/other")
     found.models["gone"] = ModelSpec("gone", "Gone", "gpt2", folder / "nowhere", CONTEXT, 0)
+    found.models["away"] = ModelSpec("away", "Away", "gpt2", hub_model("nobody/away"), CONTEXT, 1_234_000_000)
     return found
 
 
@@ -89,7 +93,7 @@ def finished(event: dict) -> bool:
 def test_a_run_arrives_as_events_and_stays_as_messages(bridge: Bridge):
     hello = ask(bridge, "hello")
     assert hello["selected"] == {"model": "random", "saes": [SAE]}
-    assert [model["installed"] for model in hello["models"]] == [True, True, False]
+    assert [model["installed"] for model in hello["models"]] == [True, True, False, False]
     assert set(hello["ranges"]) == set(hello["settings"])
 
     uid = ask(bridge, "run", **run(bridge))["session"]
@@ -262,3 +266,106 @@ def test_nonsense_is_answered_and_never_raises(bridge: Bridge, method: str, para
 def test_what_is_no_json_object_is_refused(bridge: Bridge, text: str):
     answer = json.loads(bridge.call("next_events", text))
     assert not answer["ok"] and answer["error"]["kind"] == "refused"
+
+
+# -- loading ------------------------------------------------------------------
+
+
+def engine_states(events: list[dict]) -> list[tuple[str, str]]:
+    return [(event["state"], event["stage"]) for event in events if event["kind"] == "engine"]
+
+
+def settled(event: dict) -> bool:
+    return event["kind"] == "engine" and event["state"] in ("ready", "failed", "empty")
+
+
+def test_a_switch_of_model_frees_the_old_one(bridge: Bridge):
+    last = ask(bridge, "hello")["last_event"]
+    ask(bridge, "load", model="random", saes=[SAE])
+    events_until(bridge, last, settled)
+    worker = bridge.worker
+    network, sae = weakref.ref(worker.model.network), weakref.ref(worker.saes[SAE].sae)
+    last = ask(bridge, "hello")["last_event"]
+    ask(bridge, "load", model="second", saes=["second/first"])
+    events_until(bridge, last, settled)
+    assert worker.model.spec.id == "second"
+    assert network() is None and sae() is None
+    kept, first = weakref.ref(worker.model.network), weakref.ref(worker.saes["second/first"].sae)
+    last = ask(bridge, "hello")["last_event"]
+    ask(bridge, "load", model="second", saes=["second/other"])
+    events_until(bridge, last, settled)
+    assert kept() is not None and first() is None  # the model stays, its SAE goes
+
+
+def test_a_newer_wish_replaces_what_is_being_loaded(bridge: Bridge, monkeypatch: pytest.MonkeyPatch):
+    from axon_shell.engine import model as engine_model
+
+    loading, go = threading.Event(), threading.Event()
+    original = engine_model.load_model
+
+    def slow(spec, device, report, dtype):
+        report(f"Loading {spec.name}")
+        loading.set()
+        assert go.wait(20)
+        report("nearly there")
+        return original(spec, device, report, dtype)
+
+    last = ask(bridge, "hello")["last_event"]
+    ask(bridge, "load", model="second", saes=["second/other"])
+    events_until(bridge, last, settled)
+    monkeypatch.setattr(engine_model, "load_model", slow)
+    last = ask(bridge, "hello")["last_event"]
+    ask(bridge, "load", model="random", saes=[SAE])
+    assert loading.wait(20)
+    ask(bridge, "load", model="second", saes=["second/first"])
+    go.set()
+    events = events_until(bridge, last, lambda event: event.get("state") == "ready")
+    assert ("loading", "Loading Random") in engine_states(events) and ("loading", "nearly there") not in engine_states(
+        events
+    )
+    assert bridge.worker.model.spec.id == "second"
+
+
+def test_loading_can_be_cancelled(bridge: Bridge, monkeypatch: pytest.MonkeyPatch):
+    from axon_shell.engine import model as engine_model
+
+    loading, go = threading.Event(), threading.Event()
+
+    def slow(spec, device, report, dtype):
+        loading.set()
+        assert go.wait(20)
+        report("never shown")
+
+    monkeypatch.setattr(engine_model, "load_model", slow)
+    other = "second" if bridge.worker.model and bridge.worker.model.spec.id == "random" else "random"
+    last = ask(bridge, "hello")["last_event"]
+    ask(bridge, "load", model=other, saes=[f"{other}/first"])
+    assert loading.wait(20)
+    ask(bridge, "cancel")
+    go.set()
+    events = events_until(bridge, last, settled)
+    assert events[-1]["state"] == "empty" and events[-1]["error"] is None
+    monkeypatch.undo()
+    last = ask(bridge, "hello")["last_event"]
+    ask(bridge, "load", model=other, saes=[f"{other}/first"])
+    assert events_until(bridge, last, settled)[-1]["state"] == "ready"
+
+
+def test_what_must_be_downloaded_is_not_fetched_unasked(bridge: Bridge, monkeypatch: pytest.MonkeyPatch):
+    asked: list[object] = []
+    monkeypatch.setattr("axon_shell.hub.fetch", lambda *args: asked.append(args))
+    last = ask(bridge, "hello")["last_event"]
+    ask(bridge, "load", model="away", saes=[])
+    failed = events_until(bridge, last, settled)[-1]
+    assert failed["state"] == "failed" and failed["error"]["kind"] == "not_installed"
+    assert "away must be downloaded first (1.2 GB)" in failed["error"]["message"]
+    assert "axon-shell download away" in failed["error"]["hint"]
+    assert asked == []
+
+
+def test_saes_are_listed_and_searched(bridge: Bridge):
+    assert ask(bridge, "saes", model="random")["total"] == 2
+    found = ask(bridge, "saes", model="random", search="GONE hook_resid")
+    assert [sae["id"] for sae in found["saes"]] == ["random/gone"] and not found["saes"][0]["installed"]
+    assert ask(bridge, "saes", model="random", limit=1)["total"] == 2
+    assert refused(bridge, "saes", model="rndom")["kind"] == "not_found"

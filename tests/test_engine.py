@@ -7,6 +7,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,13 +21,13 @@ from transformer_lens import HookedTransformer, HookedTransformerConfig
 from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from axon_shell.engine.generate import generate
-from axon_shell.engine.model import Model, load_model
+from axon_shell.engine.generate import generate, in_one_transfer, on_host
+from axon_shell.engine.model import Model, choose_device, load_model
 from axon_shell.engine.sae import Sae, load_sae
 from axon_shell.engine.sampling import choose, penalize
 from axon_shell.engine.stream import Stream
 from axon_shell.engine.text import Decoder
-from axon_shell.errors import EngineError, PromptError, WeightsError
+from axon_shell.errors import EngineError, OutOfMemory, PromptError, WeightsError
 from axon_shell.records import End, Settings, Step
 
 HOOKS = [
@@ -114,7 +115,7 @@ def test_every_hook_point_carries_what_transformer_lens_says(
 ) -> None:
     ids = model.tokens("the cat sat on the mat", model.bos)
     logits, cache = oracle.run_with_cache(torch.tensor([ids]))
-    with Stream(model, [hook]) as stream:
+    with Stream(model, [hook], CONTEXT) as stream:
         first = stream.feed(ids[:3])
         rest = [stream.feed([token]) for token in ids[3:]]  # from the cache of keys and values
         found = torch.cat([p.captured[hook] for p in [first, *rest]])
@@ -182,7 +183,7 @@ def test_centring_is_what_centred_weights_do(model: Model, folder: Path, saes: l
     centred = in_transformer_lens(model, centred=True)
     ids = model.tokens("the cat sat", model.bos)
     _, cache = centred.run_with_cache(torch.tensor([ids]))
-    with Stream(model, list(saes[1].hooks)) as stream:
+    with Stream(model, saes[1].hooks, CONTEXT) as stream:
         x = stream.feed(ids).captured[saes[1].spec.hook]
     torch.testing.assert_close(saes[1].prepare(x), cache[saes[1].spec.hook][0], atol=2e-5, rtol=1e-5)
 
@@ -220,11 +221,11 @@ def test_generation_stops_between_tokens(model: Model, saes: list[Sae]) -> None:
     assert found[-1].next is None
 
 
-def test_a_full_context_ends_the_session(model: Model) -> None:
-    found, end = steps(model, [], "the cat", replace(GREEDY, max_tokens=1000))
-    assert end.reason in ("context_full", "end_of_text")
-    if end.reason == "context_full":
-        assert len(found) == CONTEXT
+def test_a_full_context_ends_the_session(model: Model, saes: list[Sae]) -> None:
+    found, end = steps(replace(model, ends=frozenset()), saes, "the cat", replace(GREEDY, max_tokens=1000))
+    assert end.reason == "context_full"
+    assert [step.position for step in found] == list(range(CONTEXT))
+    assert found[-1].next is None and found[-1].saes[saes[0].spec.id].l0 > 0
 
 
 def test_nothing_new_is_asked_for(model: Model, saes: list[Sae]) -> None:
@@ -259,23 +260,77 @@ def test_taps_come_off_whatever_happens(model: Model, saes: list[Sae]) -> None:
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.network.modules())
 
 
-def test_activations_that_are_no_numbers_name_their_place(model: Model, folder: Path) -> None:
+def test_a_tap_that_raises_comes_off_too(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Stream, name: str, x: torch.Tensor) -> None:
+        raise ZeroDivisionError(name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stream, "capture", broken)
+        with Stream(model, ["blocks.1.hook_resid_pre"], CONTEXT) as stream, pytest.raises(ZeroDivisionError):
+            stream.feed([1, 2])
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.network.modules())
+    assert steps(model, [], "the cat", GREEDY)[1].reason == "max_tokens"
+
+
+@pytest.mark.parametrize("layer", range(LAYERS))
+def test_activations_that_are_no_numbers_name_their_layer(model: Model, layer: int) -> None:
     broken = load_model(model.spec, CPU, quiet)
-    broken.network.transformer.h[1].mlp.c_proj.weight.data.fill_(math.inf)
-    with (
-        Stream(broken, ["blocks.1.hook_resid_post"]) as stream,
-        pytest.raises(EngineError, match=r"blocks\.1\.hook_resid_post"),
-    ):
-        stream.feed(broken.tokens("the", None))
+    broken.network.transformer.h[layer].mlp.c_proj.weight.data.fill_(math.inf)
+    with Stream(broken, [], CONTEXT) as stream:
+        with pytest.raises(EngineError, match=rf"blocks\.{layer}\.hook_resid_post are not finite") as error:
+            stream.feed(broken.tokens("the", None))
+        assert "float32" in error.value.hint
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in broken.network.modules())
 
 
-def test_too_little_memory_is_told_and_leaves_the_model_usable(model: Model) -> None:
+def test_too_little_memory_names_something_smaller_and_leaves_the_model_usable(model: Model) -> None:
+    named = replace(model, spec=replace(model.spec, smaller="gpt2-tiny"))
     handle = model.network.transformer.h[1].register_forward_pre_hook(lambda module, args: torch.empty(2**60))
-    with Stream(model, []) as stream, pytest.raises(EngineError, match="more memory") as error:
+    with Stream(named, [], CONTEXT) as stream, pytest.raises(OutOfMemory, match="more memory") as error:
         stream.feed(model.tokens("the cat", model.bos))
     handle.remove()
-    assert "smaller model" in error.value.hint
+    assert "gpt2-tiny" in error.value.hint and "bfloat16" in error.value.hint
     assert steps(model, [], "the cat", GREEDY)[1].reason == "max_tokens"
+
+
+def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=3e9))
+    huge = replace(model.spec, parameters=1_000_000_000, smaller="gpt2-small")
+    with pytest.raises(OutOfMemory, match=r"needs 4\.0 GB of memory in float32, and 3\.0 GB are free") as error:
+        load_model(huge, CPU, quiet)
+    assert "gpt2-small" in error.value.hint and "--dtype bfloat16" in error.value.hint
+    load_model(huge, CPU, quiet, torch.bfloat16)  # half of it
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_for_the_model_alone(model: Model, saes: list[Sae], dtype: torch.dtype) -> None:
+    half = load_model(model.spec, CPU, quiet, dtype)
+    assert {p.dtype for p in half.network.parameters()} == {dtype}
+    sae = load_sae(saes[0].spec, half, quiet)
+    assert {p.dtype for p in sae.sae.parameters()} == {torch.float32}
+    (found, end), (exact, _) = steps(half, [sae], "the dog sat", GREEDY), steps(model, [saes[0]], "the dog sat", GREEDY)
+    assert end.new_tokens == 12
+    for ours, theirs in zip(found[1:4], exact[1:4], strict=True):
+        a, b = ours.saes[sae.spec.id], theirs.saes[sae.spec.id]
+        assert a.features[0].feature == b.features[0].feature
+        assert a.features[0].activation == pytest.approx(b.features[0].activation, rel=0.05)
+        assert a.unexplained == pytest.approx(b.unexplained, rel=0.1)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    assert choose_device("cpu") == CPU and choose_device().type in ("cpu", "cuda", "mps")
+    if not torch.cuda.is_available():
+        with pytest.raises(EngineError, match="no device 'cuda'") as error:
+            choose_device("cuda")
+        assert "auto, cpu" in error.value.hint
+
+
+def test_numbers_come_from_another_device_in_one_transfer() -> None:
+    tensors = [torch.tensor([[3, 2**24 - 1]]), torch.tensor([0.1, -1e-30]), torch.tensor([7])]
+
+    assert in_one_transfer(tensors) == on_host(tensors) == [tensor.tolist() for tensor in tensors]
 
 
 # -- text ---------------------------------------------------------------------

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from random_model import LAYERS, make_model, make_sae
+from random_model import CONTEXT, LAYERS, make_model, make_sae
 from torch.nn import Linear
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformer_lens.model_bridge import TransformerBridge
 from transformers.pytorch_utils import Conv1D
 
-from axon_shell.engine import cache, one_row
+from axon_shell.engine import cache, one_row, recorded
 from axon_shell.engine.attribution import direct_path
+from axon_shell.engine.cache import fixed_cache
 from axon_shell.engine.generate import generate
 from axon_shell.engine.hooks import FINAL_RESIDUAL
 from axon_shell.engine.model import Model, load_model
 from axon_shell.engine.one_row import OneRow
+from axon_shell.engine.recorded import RecordedStep
 from axon_shell.engine.sae import load_sae
 from axon_shell.engine.stream import Stream
 from axon_shell.errors import WeightsError
@@ -60,7 +65,7 @@ def test_hook_points_and_logits_equal_the_bridge(family: str, model: Model, orac
     with torch.no_grad():
         logits, known = oracle.run_with_cache(torch.tensor([ids]))
     for cut in (len(ids), 3):  # the whole prompt at once; three tokens, then one by one from the cache
-        with Stream(model, names) as stream:
+        with Stream(model, names, CONTEXT) as stream:
             assert not stream.places.bridged
             passes = [stream.feed(ids[:cut]), *(stream.feed([token]) for token in ids[cut:])]
             predicted = torch.cat([stream.logits(p.hidden) for p in passes])
@@ -70,6 +75,70 @@ def test_hook_points_and_logits_equal_the_bridge(family: str, model: Model, orac
             torch.testing.assert_close(
                 found, known[name][0].flatten(1), atol=5e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
             )
+
+
+def test_the_recorded_step_equals_the_bridge_too(
+    family: str, model: Model, oracle: TransformerBridge, monkeypatch: pytest.MonkeyPatch
+):
+    """What a GPU plays back, here called anew each time: the fixed cache, the fixed token, the same tensors."""
+    plays: list[int] = []
+
+    def anew(work: Callable[[], None]) -> Callable[[], None]:
+        return lambda: (plays.append(1), work())
+
+    monkeypatch.setitem(recorded.RECORDERS, "cpu", anew)
+    ids = model.tokens(PROMPT, model.bos)
+    names = [f"blocks.{layer}.{name}" for layer in range(LAYERS) for name in HOOKS[family]]
+    with torch.no_grad():
+        logits, known = oracle.run_with_cache(torch.tensor([ids]))
+    # Gemma's window of 8 is shorter than the text: there the pass is not recorded. With room for 6 it is.
+    for length in (len(ids), 6):
+        plays.clear()
+        with Stream(model, names, length) as stream:
+            assert isinstance(stream.short_cut, RecordedStep) is (family != "gemma2" or length == 6)
+            passes = [stream.feed(ids[:3]), *(stream.feed([token]) for token in ids[3:length])]
+            predicted = torch.cat([stream.logits(p.hidden) for p in passes])
+        assert len(plays) == (length - 4 if isinstance(stream.short_cut, RecordedStep) else 0)
+        torch.testing.assert_close(predicted, logits[0, :length], atol=1e-4, rtol=1e-4)
+        for name in names:
+            found = torch.cat([p.captured[name] for p in passes])
+            torch.testing.assert_close(found, known[name][0, :length].flatten(1), atol=5e-5, rtol=1e-4)
+
+
+class NothingOnTheHost(TorchDispatchMode):
+    """Fails on what a CUDA graph cannot record: reading a number back, shapes that depend on one, copies to and fro."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        assert func._schema.name not in ("aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::item")
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves((args, kwargs, result)):
+            assert not isinstance(tensor, torch.Tensor) or tensor.device.type == "meta", f"{func} works on the host"
+        return result
+
+
+def test_the_recorded_step_needs_nothing_from_the_host(model: Model, monkeypatch: pytest.MonkeyPatch):
+    """On a device without memory ("meta"), where every tensor must stay: the second new token, which a GPU records."""
+    seen: list[int] = []
+
+    def watched(work: Callable[[], None]) -> Callable[[], None]:
+        def play() -> None:
+            with NothingOnTheHost():
+                work()
+            seen.append(1)
+
+        return play
+
+    monkeypatch.setitem(recorded.RECORDERS, "meta", watched)
+    away = copy.deepcopy(model.network)
+    for module in list(away.modules()):
+        module.__dict__.pop("forward", None)  # NumPy's products are the CPU's
+    cache = fixed_cache(away.config, 6)
+    step = RecordedStep(away.to("meta"), cache, torch.device("meta"), dict)
+    with torch.no_grad():
+        away.base_model(torch.zeros(1, 3, dtype=torch.long, device="meta"), past_key_values=cache, use_cache=True)
+        for position in (3, 4, 5):
+            hidden, _ = step(7, position, cache)
+    assert seen == [1, 1] and hidden.shape == (1, model.width)
 
 
 def test_every_place_of_the_bridge_is_the_same_here(model: Model, oracle: TransformerBridge):
@@ -92,7 +161,7 @@ def test_every_place_of_the_bridge_is_the_same_here(model: Model, oracle: Transf
     slow = set(names) - set(fast)
     assert {"blocks.1.ln2.hook_normalized", "blocks.1.ln2.hook_scale"} <= slow
     for group in (fast, sorted(slow), names):
-        with Stream(model, group) as stream:
+        with Stream(model, group, CONTEXT) as stream:
             assert stream.places.bridged == (group != fast)
             passes = [stream.feed(ids[:4]), *(stream.feed([token]) for token in ids[4:])]
         for name in group:
@@ -111,7 +180,7 @@ def test_every_place_of_the_bridge_is_the_same_here(model: Model, oracle: Transf
 def test_direct_effects_add_up_to_the_logit(model: Model):
     """The direction of a token, applied to the whole residual stream, is its logit: nothing of the path is missing."""
     path = direct_path(model)
-    with Stream(model, [FINAL_RESIDUAL]) as stream:
+    with Stream(model, [FINAL_RESIDUAL], CONTEXT) as stream:
         result = stream.feed(model.tokens(PROMPT, model.bos))
         logits = model.network.get_output_embeddings()(result.hidden)  # before Gemma's cap
     residual = result.captured[FINAL_RESIDUAL]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from random_model import FEATURES, WIDTH, make_model, make_sae
+from random_model import CONTEXT, FEATURES, WIDTH, make_model, make_sae
 from sae_lens import SAE
 from transformer_lens.model_bridge import TransformerBridge
 
@@ -38,7 +38,7 @@ def any_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def captured(model: Model, sae: Sae) -> tuple[torch.Tensor, torch.Tensor]:
-    with Stream(model, sae.hooks) as stream:
+    with Stream(model, sae.hooks, CONTEXT) as stream:
         found = stream.feed(model.tokens(TEXT, model.bos)).captured
     return found[sae.spec.hook], found[sae.target]
 
@@ -113,6 +113,9 @@ def agrees(
     torch.testing.assert_close(found.unexplained, unexplained, atol=1e-5, rtol=1e-4)
     parts = sae.rows(found.features) * (found.activations * found.gains)[:, :, None]
     torch.testing.assert_close(parts.sum(1) + constant, x_hat, atol=1e-4, rtol=1e-4)
+    active = activations > 0
+    few, all_rows = sae.sum_of_active_rows(activations, active, found.l0), sae.sum_of_all_rows(activations)
+    torch.testing.assert_close(few, all_rows, atol=1e-4, rtol=1e-4)  # a GPU takes the second way
     fewer = sae.read(x, target, 5)
     assert fewer.features.tolist() == found.features[:, :5].tolist()
 
@@ -121,7 +124,7 @@ def test_effects_of_heads_go_through_their_output_weights(any_model: Model, tmp_
     sae = load_sae(make_sae(tmp_path, "blocks.2.attn.hook_z"), any_model, quiet)
     way = way_to_residual(any_model, sae.target)
     ids = any_model.tokens(TEXT, any_model.bos)
-    with Stream(any_model, [FINAL_RESIDUAL, *sae.hooks]) as stream:
+    with Stream(any_model, [FINAL_RESIDUAL, *sae.hooks], CONTEXT) as stream:
         result = stream.feed(ids)
     residual, z = result.captured[FINAL_RESIDUAL], result.captured[sae.spec.hook]
     tokens = torch.tensor([*ids[1:], 7])

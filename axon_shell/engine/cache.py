@@ -7,8 +7,8 @@ the new position behind the old ones. Everything that leans on the inside of tra
 from __future__ import annotations
 
 import torch
-from transformers import DynamicCache, PretrainedConfig
-from transformers.cache_utils import DynamicLayer
+from transformers import Cache, DynamicCache, PretrainedConfig
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer, StaticLayer
 
 ROOM = 256  # positions made room for at first
 
@@ -18,6 +18,18 @@ def empty_cache(config: PretrainedConfig) -> DynamicCache:
     cache = DynamicCache(config=config)
     cache.layers = [GrowingLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
+
+
+def fixed_cache(config: PretrainedConfig, length: int) -> Cache | None:
+    """A cache of fixed size and place for a text of at most `length` tokens, which knows its fill on the device.
+
+    None for models with other layers than attention, and for texts that are longer than a sliding window.
+    """
+    for layer in DynamicCache(config=config).layers:
+        slides = isinstance(layer, DynamicSlidingWindowLayer) and layer.sliding_window >= length
+        if type(layer) is not DynamicLayer and not slides:
+            return None
+    return Cache(layers=[StaticLayer(max_cache_len=length) for _ in range(config.get_text_config().num_hidden_layers)])
 
 
 class GrowingLayer(DynamicLayer):

@@ -6,6 +6,7 @@ it is known: given by the prompt, or chosen from what the position predicts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
@@ -16,7 +17,7 @@ from ..records import ActiveFeature, Alternative, End, NextToken, Reading, Setti
 from .attribution import direct_effects, direct_path, way_to_residual
 from .hooks import FINAL_RESIDUAL
 from .model import Model
-from .sae import Found, Sae
+from .sae import Sae
 from .sampling import choose
 from .stream import Pass, Stream
 from .text import Decoder
@@ -43,7 +44,8 @@ def generate(
     reason, logprob, spent = "", None, 0.0
     fed = 0  # positions that have been through the model
     then = perf_counter()
-    with Stream(model, observe.hooks) as stream:
+    length = min(prompt + settings.max_tokens, model.spec.context)
+    with Stream(model, observe.hooks, length) as stream:
         while not reason:
             new, fed, first = ids[fed:], len(ids), fed
             result = stream.feed(new)
@@ -140,42 +142,56 @@ class Observer:
         best, ids = logprobs.topk(min(ALTERNATIVES, logprobs.shape[-1]))
         chosen = logprobs.gather(-1, tokens[:, None])[:, 0]
         directions = self.path.directions(result.captured[FINAL_RESIDUAL][batch], tokens)
-        readings = {}
+        tensors = [entropy, chosen, ids, best]
         for sae in self.saes:
             x, target = (result.captured[hook][batch] for hook in (sae.spec.hook, sae.target))
             found = sae.read(x, target, self.top_features)
             effects = direct_effects(found, sae, self.ways[sae.spec.id], directions)
-            readings[sae.spec.id] = as_readings(found, effects, following)
+            none = torch.full_like(found.activations, math.nan)
+            tensors += [found.l0, found.unexplained, found.features, found.activations]
+            tensors.append(none if effects is None else effects)
+        entropies, logprobs_of_next, best_ids, best_logprobs, *rest = on_host(tensors)
         return Seen(
-            entropy=entropy.tolist(),
-            logprobs=[
-                None if token is None else value for token, value in zip(following, chosen.tolist(), strict=True)
-            ],
-            alternatives=[list(zip(*row, strict=True)) for row in zip(ids.tolist(), best.tolist(), strict=True)],
-            saes=readings,
+            entropy=entropies,
+            logprobs=[None if token is None else p for token, p in zip(following, logprobs_of_next, strict=True)],
+            alternatives=[list(zip(*row, strict=True)) for row in zip(best_ids, best_logprobs, strict=True)],
+            saes={
+                sae.spec.id: as_readings(rest[5 * i : 5 * i + 5], self.ways[sae.spec.id] is not False, following)
+                for i, sae in enumerate(self.saes)
+            },
         )
 
 
-def as_readings(found: Found, effects: torch.Tensor | None, following: Sequence[int | None]) -> list[Reading]:
-    """A Reading for each position; the last one of a text has no token after it, and so no effects on one."""
-    rows = zip(
-        found.l0.tolist(),
-        found.unexplained.tolist(),
-        found.features.tolist(),
-        found.activations.tolist(),
-        [[None] * found.features.shape[1]] * len(following) if effects is None else effects.tolist(),
-        following,
-        strict=True,
-    )
+def on_host(tensors: Sequence[torch.Tensor]) -> list[list]:
+    """Tensors as lists."""
+    return [tensor.tolist() for tensor in tensors] if tensors[0].device.type == "cpu" else in_one_transfer(tensors)
+
+
+def in_one_transfer(tensors: Sequence[torch.Tensor]) -> list[list]:
+    """Tensors as lists, brought together: at each transfer a GPU and the host wait for each other."""
+    # Token and feature ids are whole numbers below 2^24, which float32 holds exactly.
+    flat = torch.cat([tensor.flatten().float() for tensor in tensors]).cpu()
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return [
+        (part if tensor.is_floating_point() else part.long()).view(tensor.shape).tolist()
+        for part, tensor in zip(parts, tensors, strict=True)
+    ]
+
+
+def as_readings(numbers: Sequence[list], have_effects: bool, following: Sequence[int | None]) -> list[Reading]:
+    """A Reading for each position; the last one of a text has no token after it, and so no effects on one.
+
+    `numbers` are l0, unexplained share, features, activations and effects, each with one entry a position.
+    """
     return [
         Reading(
             l0=l0,
-            unexplained=unexplained,
+            unexplained=share,
             features=tuple(
-                ActiveFeature(feature, activation, None if token is None else effect)
-                for feature, activation, effect in zip(features, activations, row, strict=True)
+                ActiveFeature(feature, activation, None if token is None or not have_effects else effect)
+                for feature, activation, effect in zip(names, values, row, strict=True)
                 if activation > 0
             ),
         )
-        for l0, unexplained, features, activations, row, token in rows
+        for l0, share, names, values, row, token in zip(*numbers, following, strict=True)
     ]

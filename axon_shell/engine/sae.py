@@ -107,15 +107,12 @@ class Sae:
     ) -> torch.Tensor:
         """Share of each target vector's variance that the SAE does not reconstruct: (P,).
 
-        sum((y - y_hat)^2) / sum((y - mean(y))^2), the mean over the vector's entries. Only the decoder rows of active
-        features are touched, which is what makes it cheap for wide SAEs.
+        sum((y - y_hat)^2) / sum((y - mean(y))^2), the mean over the vector's entries. On the CPU only the decoder
+        rows of active features are touched, which is what makes it cheap for wide SAEs.
         """
-        features = active.nonzero()[:, 1]  # position by position
-        starts = l0.cumsum(0) - l0
-        weights = activations[active]
-        if self.rescales:
-            weights = weights / self.sae.W_dec[features].norm(dim=-1)
-        y_hat = embedding_bag(features, self.sae.W_dec, starts, mode="sum", per_sample_weights=weights)
+        # Reading all rows takes a GPU no longer than telling the host which ones are needed.
+        on_cpu = x.device.type == "cpu"
+        y_hat = self.sum_of_active_rows(activations, active, l0) if on_cpu else self.sum_of_all_rows(activations)
         # Matching pursuit decodes with W_dec alone where the bias does not come off the input.
         if self.sae.cfg.architecture() != "matching_pursuit" or self.sae.cfg.apply_b_dec_to_input:
             y_hat = y_hat + self.sae.b_dec
@@ -125,6 +122,19 @@ class Sae:
             y_hat = y_hat + x @ self.sae.W_skip.T
         variance = (target - target.mean(-1, keepdim=True)).square().sum(-1)
         return (target - y_hat).square().sum(-1) / variance.clamp_min(torch.finfo(target.dtype).tiny)
+
+    def sum_of_active_rows(self, activations: torch.Tensor, active: torch.Tensor, l0: torch.Tensor) -> torch.Tensor:
+        """What the features add up to, without bias: (P, width of the target), from the rows of those that fire."""
+        features = active.nonzero()[:, 1]  # position by position
+        weights = activations[active]
+        if self.rescales:
+            weights = weights / self.sae.W_dec[features].norm(dim=-1)
+        starts = l0.cumsum(0) - l0
+        return embedding_bag(features, self.sae.W_dec, starts, mode="sum", per_sample_weights=weights)
+
+    def sum_of_all_rows(self, activations: torch.Tensor) -> torch.Tensor:
+        """The same, from all rows."""
+        return (activations / self.sae.W_dec.norm(dim=-1) if self.rescales else activations) @ self.sae.W_dec
 
 
 def first_token(model: Model, saes: Sequence[Sae]) -> int | None:

@@ -8,11 +8,13 @@ from functools import partial
 from types import TracebackType
 
 import torch
+from transformers import Cache
 
 from ..errors import EngineError, OutOfMemory, WeightsError
-from .cache import empty_cache
+from .cache import empty_cache, fixed_cache
 from .gpt2 import short_cut
 from .model import Model, less_memory, out_of_memory
+from .recorded import RECORDERS, RecordedStep
 
 FEW = 8  # tokens
 
@@ -28,14 +30,21 @@ class Pass:
 class Stream:
     """The state of one generation: a model with taps at hook points and a cache of keys and values.
 
-    Use as a context manager: the taps come off the shared model whatever happens.
+    Use as a context manager: the taps come off the shared model whatever happens. `length` is how many tokens it will
+    read at most.
     """
 
-    def __init__(self, model: Model, hooks: Sequence[str]) -> None:
+    def __init__(self, model: Model, hooks: Sequence[str], length: int) -> None:
         self.model = model
         self.places = model.find(hooks)
-        self.short_cut = short_cut(self.places.network, hooks)
-        self.cache = empty_cache(self.places.network.config)
+        network, device = self.places.network, model.device
+        fixed = None
+        if device.type in RECORDERS and not self.places.bridged:
+            fixed = fixed_cache(network.config, length)
+        self.cache: Cache = fixed or empty_cache(network.config)
+        self.short_cut = (
+            RecordedStep(network, fixed, device, lambda: self.captured) if fixed else short_cut(network, hooks)
+        )
         self.ids: list[int] = []  # read so far
         self.captured: dict[str, torch.Tensor] = {}
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -126,5 +135,5 @@ def widths(model: Model, hooks: Sequence[str]) -> dict[str, int]:
 
     Raises WeightsError when a model has no such place, or no vector for each token there.
     """
-    with Stream(model, hooks) as stream:
+    with Stream(model, hooks, length=1) as stream:
         return {name: x.shape[1] for name, x in stream.feed([model.bos or 0]).captured.items()}
