@@ -279,10 +279,17 @@ def settled(event: dict) -> bool:
     return event["kind"] == "engine" and event["state"] in ("ready", "failed", "empty")
 
 
+def have_loaded(bridge: Bridge, model: str, sae: str) -> None:
+    """Load and wait until it is there: nothing is told where it is there already."""
+    ask(bridge, "load", model=model, saes=[sae])
+    began = time.monotonic()
+    while not (bridge.worker.model and bridge.worker.model.spec.id == model and sae in bridge.worker.saes):
+        assert time.monotonic() - began < 60
+        time.sleep(0.02)
+
+
 def test_a_switch_of_model_frees_the_old_one(bridge: Bridge):
-    last = ask(bridge, "hello")["last_event"]
-    ask(bridge, "load", model="random", saes=[SAE])
-    events_until(bridge, last, settled)
+    have_loaded(bridge, "random", SAE)
     worker = bridge.worker
     network, sae = weakref.ref(worker.model.network), weakref.ref(worker.saes[SAE].sae)
     last = ask(bridge, "hello")["last_event"]
@@ -310,9 +317,7 @@ def test_a_newer_wish_replaces_what_is_being_loaded(bridge: Bridge, monkeypatch:
         report("nearly there")
         return original(spec, device, report, dtype)
 
-    last = ask(bridge, "hello")["last_event"]
-    ask(bridge, "load", model="second", saes=["second/other"])
-    events_until(bridge, last, settled)
+    have_loaded(bridge, "second", "second/other")
     monkeypatch.setattr(engine_model, "load_model", slow)
     last = ask(bridge, "hello")["last_event"]
     ask(bridge, "load", model="random", saes=[SAE])
