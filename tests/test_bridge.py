@@ -322,12 +322,11 @@ def test_a_newer_wish_replaces_what_is_being_loaded(bridge: Bridge, monkeypatch:
     last = ask(bridge, "hello")["last_event"]
     ask(bridge, "load", model="random", saes=[SAE])
     assert loading.wait(20)
+    monkeypatch.undo()
     ask(bridge, "load", model="second", saes=["second/first"])
     go.set()
-    events = events_until(bridge, last, lambda event: event.get("state") == "ready")
-    assert ("loading", "Loading Random") in engine_states(events) and ("loading", "nearly there") not in engine_states(
-        events
-    )
+    states = engine_states(events_until(bridge, last, lambda event: event.get("state") == "ready"))
+    assert ("loading", "Loading Random") in states and ("loading", "nearly there") not in states
     assert bridge.worker.model.spec.id == "second"
 
 
