@@ -38,22 +38,27 @@ class GrowingLayer(DynamicLayer):
     keys: torch.Tensor
     values: torch.Tensor
     rooms: list[torch.Tensor]
+    length = 0
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the new positions; gives all keys and values so far."""
-        start = self.get_seq_length()
-        stop = start + key_states.shape[-2]
+        start = self.length
+        stop = self.length = start + key_states.shape[-2]
         if start == 0 or stop > self.rooms[0].shape[-2]:
-            room = max(ROOM, 2 * start, stop)
-            rooms = [x.new_empty(*x.shape[:-2], room, x.shape[-1]) for x in (key_states, value_states)]
-            if start:
-                for new, old in zip(rooms, (self.keys, self.values), strict=True):
-                    new[..., :start, :] = old
-            self.rooms, self.is_initialized = rooms, True
-            self.dtype, self.device = key_states.dtype, key_states.device
-        for room, states in zip(self.rooms, (key_states, value_states), strict=True):
-            room[..., start:stop, :] = states
-        self.keys, self.values = (room[..., :stop, :] for room in self.rooms)
+            self.make_room(key_states, value_states, start, max(ROOM, 2 * start, stop))
+        keys, values = self.rooms
+        keys[:, :, start:stop] = key_states
+        values[:, :, start:stop] = value_states
+        self.keys, self.values = keys[:, :, :stop], values[:, :, :stop]
         return self.keys, self.values
+
+    def make_room(self, key_states: torch.Tensor, value_states: torch.Tensor, held: int, room: int) -> None:
+        """Move the positions held so far into rooms of another size."""
+        rooms = [x.new_empty(*x.shape[:2], room, x.shape[3]) for x in (key_states, value_states)]
+        if held:
+            for new, old in zip(rooms, (self.keys, self.values), strict=True):
+                new[:, :, :held] = old
+        self.rooms, self.is_initialized = rooms, True
+        self.dtype, self.device = key_states.dtype, key_states.device

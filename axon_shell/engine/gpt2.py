@@ -9,12 +9,13 @@ anything else goes through the modules. The tests hold both against TransformerL
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import layer_norm, scaled_dot_product_attention
-from transformers import DynamicCache, GPT2LMHeadModel, PreTrainedModel
+from transformers import Cache, GPT2LMHeadModel, PreTrainedModel
 
 from .hooks import FINAL_RESIDUAL
 from .one_row import OneRow
@@ -37,37 +38,48 @@ class ShortCut:
     """GPT-2's forward pass for one token: call it with the token, its position and the cache of those before."""
 
     def __init__(self, network: GPT2LMHeadModel, hooks: set[str]) -> None:
-        self.hooks = hooks
-        self.words, self.positions = network.transformer.wte.weight, network.transformer.wpe.weight
-        self.blocks = list(network.transformer.h)
-        self.norm = network.transformer.ln_f
+        transformer = network.transformer
+        self.words, self.positions = transformer.wte.weight.numpy(), transformer.wpe.weight.numpy()
         self.heads = network.config.n_head
+        self.final = norm(transformer.ln_f)
+        self.final_is_tapped = FINAL_RESIDUAL in hooks
+        # What each block needs, looked up once.
+        self.blocks = [
+            (
+                norm(block.ln_1),
+                block.attn.c_attn.forward.product,
+                block.attn.scaling,
+                block.attn.c_proj.forward.product,
+                norm(block.ln_2),
+                block.mlp.c_fc.forward.product,
+                block.mlp.act,
+                block.mlp.c_proj.forward.product,
+                [(i, name) for i, place in enumerate(PLACES) if (name := f"blocks.{layer}.{place}") in hooks],
+            )
+            for layer, block in enumerate(transformer.h)
+        ]
 
-    def __call__(self, token: int, position: int, cache: DynamicCache) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    def __call__(self, token: int, position: int, cache: Cache) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The token's vector after the final normalisation, (1, d_model), and what passes the hook points."""
         captured: dict[str, torch.Tensor] = {}
         x = self.words[token] + self.positions[position]  # (d_model,)
-        width = len(x)
-        for layer, block in enumerate(self.blocks):
-            attention, mlp = block.attn, block.mlp
-            qkv = attention.c_attn.forward.product(normed(block.ln_1, x).numpy())
-            q, k, v = torch.from_numpy(qkv).view(3, 1, self.heads, 1, -1)  # each (1, heads, 1, d_head)
+        for layer, (ln_1, c_attn, scale, out, ln_2, c_fc, act, c_proj, taps) in enumerate(self.blocks):
+            q, k, v = torch.from_numpy(c_attn(ln_1(x))).view(3, 1, self.heads, 1, -1)  # each (1, heads, 1, d_head)
             k, v = cache.update(k, v, layer)
-            z = scaled_dot_product_attention(q, k, v, scale=attention.scaling).view(width)
-            attn_out = torch.from_numpy(attention.c_proj.forward.product(z.numpy()))
+            z = scaled_dot_product_attention(q, k, v, scale=scale).numpy().reshape(-1)
+            attn_out = out(z)
             mid = x + attn_out
-            inner = mlp.act(torch.from_numpy(mlp.c_fc.forward.product(normed(block.ln_2, mid).numpy())))
-            mlp_out = torch.from_numpy(mlp.c_proj.forward.product(inner.numpy()))
+            mlp_out = c_proj(act(torch.from_numpy(c_fc(ln_2(mid)))).numpy())
             post = mid + mlp_out
-            for place, value in zip(PLACES, (x, z, attn_out, mid, mlp_out, post), strict=True):
-                if (name := f"blocks.{layer}.{place}") in self.hooks:
-                    captured[name] = value[None]
+            for i, name in taps:
+                captured[name] = torch.from_numpy((x, z, attn_out, mid, mlp_out, post)[i])[None]
             x = post
-        if FINAL_RESIDUAL in self.hooks:
-            captured[FINAL_RESIDUAL] = x[None]
-        return normed(self.norm, x)[None], captured
+        if self.final_is_tapped:
+            captured[FINAL_RESIDUAL] = torch.from_numpy(x)[None]
+        return torch.from_numpy(self.final(x))[None], captured
 
 
-def normed(norm: nn.LayerNorm, x: torch.Tensor) -> torch.Tensor:
-    """A vector after a LayerNorm: its computation alone, as taps sit on the module."""
-    return layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+def norm(module: nn.LayerNorm) -> Callable[[np.ndarray], np.ndarray]:
+    """A LayerNorm's computation alone: taps sit on the module."""
+    shape, weight, bias, epsilon = module.normalized_shape, module.weight, module.bias, module.eps
+    return lambda x: layer_norm(torch.from_numpy(x), shape, weight, bias, epsilon).numpy()
