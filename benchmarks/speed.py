@@ -36,12 +36,14 @@ def main() -> None:
     print("| context | faster than the naive loop | of the floor of memory | blocks / unembedding / SAE / rest |")
     print("|---|---|---|---|")
     for speed in speeds:
-        shares = " / ".join(f"{share:.0%}" for share in speed["shares"].values())
-        print(f"| {speed['context']} | {speed['gain']:.0f}x | {speed['over_floor']:.2f}x | {shares} |")
+        print(f"| {speed['context']} | {speed['gain']:.0f}x | {speed['over_floor']:.2f}x | {shares_of(speed)} |")
     print(f"\nPeak memory with one SAE: {start['peak_memory'] / 1e9:.2f} GB")
-    at = {speed["context"]: speed for speed in speeds}[128]
-    more = (three[1]["ours"] - at["ours"]) / (len(LAYERS) - 1)
-    print(f"The SAE takes {at['shares']['SAE']:.0%} of a token's time; each further one adds {more / at['ours']:.0%}")
+    print(f"With three SAEs: {three[1]['gain']:.0f}x, {shares_of(three[1])} at context {three[1]['context']}")
+
+
+def shares_of(speed: dict) -> str:
+    """What each part takes of a token's time."""
+    return " / ".join(f"{share:.0%}" for share in speed["shares"].values())
 
 
 def bench(home: Path, layers: tuple[int, ...], contexts: tuple[int, ...]) -> list[dict]:
