@@ -361,6 +361,15 @@ def test_nothing_is_cut_off(browser: Browser, shell_server: Shell, size: tuple[i
             (Path(folder) / f"{size[0]}x{size[1]}-{scheme}.png").write_bytes(picture)
 
 
+def test_a_text_without_spaces_stays_inside_the_window(browser: Browser, shell_server: Shell):
+    with opened(browser, shell_server) as page:
+        run(page, "x" * 250, 2)
+        for name in ("tokens", "sessions", "status", "side"):
+            box = page.locator(f"#{name}").bounding_box()
+            assert box and box["x"] + box["width"] <= page.evaluate("innerWidth") + 0.5, name
+        assert page.evaluate("() => tokens.scrollWidth <= tokens.clientWidth")
+
+
 def test_no_webgl_falls_back_to_two_dimensions(
     browser: Browser, chromium: str, chromium_flags: list[str], shell_server: Shell
 ):
