@@ -49,7 +49,7 @@ QT_LIBRARIES = [
     "libxcomposite1", "libxdamage1", "libxrandr2", "libxtst6", "libgssapi-krb5-2",
 ]  # fmt: skip
 # What the tests use besides: a browser, a virtual screen, screenshots, letters.
-TEST_PACKAGES = [*QT_LIBRARIES, "chromium", "xvfb", "imagemagick", "fonts-dejavu-core"]
+TEST_PACKAGES = [*QT_LIBRARIES, "chromium", "xvfb", "imagemagick", "fonts-dejavu-core", "desktop-file-utils"]
 
 
 class SetupError(Exception):

@@ -7,17 +7,32 @@ from .config import Config
 from .errors import AxonError, PluginError, WeightsError
 from .hookspecs import hookimpl
 from .published import published_saes
-from .records import HubFiles, Label, ModelSpec, PublishedSae, SaeSpec, hub_model
+from .records import (
+    Analyser,
+    Exporter,
+    HubFiles,
+    Label,
+    Message,
+    ModelSpec,
+    PublishedSae,
+    SaeFiles,
+    SaeSpec,
+    hub_model,
+)
 
 __version__ = "0.1.0"
 __all__ = [
+    "Analyser",
     "AxonError",
     "Config",
+    "Exporter",
     "HubFiles",
     "Label",
+    "Message",
     "ModelSpec",
     "PluginError",
     "PublishedSae",
+    "SaeFiles",
     "SaeSpec",
     "WeightsError",
     "__version__",

@@ -10,36 +10,44 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import webbrowser
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
-from . import __version__
-from .config import Config
+from . import __version__, homes
+from .config import Config, Start, write_config
+from .crashes import newest
 from .errors import InvalidSetting, NotFound, Refused, as_axon_error
 from .events import EventLog
 from .graph import By, graph
 from .labels import Labels
 from .plugins import Catalogue, installed_among, listing
 from .records import SETTING_RANGES, Message, Settings, require_prompt
+from .remembered import Remembered
 from .session import replay
 from .store import Store, new_uid
 from .worker import Worker
 
+FAULTS, LONGEST_FAULT = 20, 4000  # of the page that are logged, and how many characters of each
+log = logging.getLogger(__name__)
 LINKS = ("https://www.neuronpedia.org/", "https://neuronpedia.org/", "https://huggingface.co/", "https://github.com/")
 
 
 class Bridge:
     """Answers the page. Safe to call from any number of threads."""
 
-    def __init__(self, worker: Worker, store: Store, catalogue: Catalogue, config: Config) -> None:
+    def __init__(
+        self, worker: Worker, store: Store, catalogue: Catalogue, config: Config, remembered: Remembered
+    ) -> None:
         self.worker, self.store, self.catalogue, self.config = worker, store, catalogue, config
+        self.remembered, self.faults = remembered, 0
         self.events: EventLog = worker.events
-        self.labels: Labels = worker.labels
+        self.labels: Labels = worker.annotate.labels
         self.methods: dict[str, Callable[..., Any]] = {
             method.__name__: method
             for method in (
@@ -54,6 +62,10 @@ class Bridge:
                 self.messages,
                 self.graph,
                 self.feature,
+                self.keep,
+                self.remember,
+                self.dismiss_crash,
+                self.page_fault,
                 self.open_url,
             )
         }
@@ -92,8 +104,8 @@ class Bridge:
     def hello(self) -> dict[str, Any]:
         """Everything that the page needs to draw itself first."""
         last = self.events.last  # read first: what happens meanwhile is told again, not lost
-        model = self.catalogue.models.get(self.config.model) or next(iter(self.catalogue.models.values()), None)
-        saes = [name for name in self.config.saes if name in self.catalogue.saes]
+        model = self.catalogue.models.get(self.config.start.model) or next(iter(self.catalogue.models.values()), None)
+        saes = [name for name in self.config.start.saes if name in self.catalogue.saes]
         firsts = [self.catalogue.saes[m.sae] for m in self.catalogue.models.values() if m.sae in self.catalogue.saes]
         known = {sae.id: sae for sae in (*firsts, *installed_among(self.catalogue.saes.values()))}
         counts = Counter(sae.model for sae in self.catalogue.saes.values())
@@ -103,9 +115,16 @@ class Bridge:
             "models": [listing(spec) | {"saes": counts[spec.id]} for spec in self.catalogue.models.values()],
             "saes": [listing(spec) for spec in known.values()],
             "settings": asdict(self.config.settings),
+            "defaults": asdict(Settings()),
             "ranges": SETTING_RANGES,
             "selected": {"model": model and model.id, "saes": saes or ([model.sae] if model and model.sae else [])},
-            "problems": [asdict(problem) for problem in self.catalogue.problems],
+            "problems": [asdict(problem) for problem in (*self.catalogue.problems, *self.worker.annotate.problems())],
+            "analysers": {
+                one.name: {"about": one.about, "high": one.high, "unit": one.unit}
+                for one in self.catalogue.analysers.values()
+            },
+            "remembered": self.remembered.values,
+            "crash": self.crash(),
             "engine": {"kind": "engine"} | asdict(self.worker.engine),
             "live": self.worker.live,
             "last_event": last,
@@ -116,6 +135,10 @@ class Bridge:
         problem = self.store.failure or self.store.problem
         message = f"{problem.message} {problem.hint}".strip() if problem else None
         return {"path": str(self.store.path), "read_only": self.store.read_only, "message": message}
+
+    def crash(self) -> dict[str, Any] | None:
+        report = newest(homes.crashes(), str(self.remembered.values.get("crash_seen", "")))
+        return asdict(report) if report else None
 
     def next_events(self, after: int, max: int = 256, wait: float = 10) -> dict[str, Any]:
         """The events after a number; waits for the first of them."""
@@ -141,13 +164,17 @@ class Bridge:
     def run(self, prompt: str, model: str, saes: list[str], settings: dict[str, Any]) -> dict[str, Any]:
         """Begin a session; its messages come as events."""
         require_prompt(prompt)
-        known = {f.name for f in fields(Settings)}
-        if unknown := set(settings) - known:
-            raise InvalidSetting(f"There is no setting {min(unknown)!r}.", f"Settings: {', '.join(sorted(known))}.")
-        chosen = Settings(**(asdict(self.config.settings) | settings))
+        chosen = self.settings(settings)
         uid = new_uid()
         self.worker.run(uid, prompt, *self.catalogue.choose(model, saes), chosen)
         return {"session": uid}
+
+    def settings(self, changed: dict[str, Any]) -> Settings:
+        """The settings in force with some changed. Raises InvalidSetting."""
+        known = {f.name for f in fields(Settings)}
+        if unknown := set(changed) - known:
+            raise InvalidSetting(f"There is no setting {min(unknown)!r}.", f"Settings: {', '.join(sorted(known))}.")
+        return Settings(**(asdict(self.config.settings) | changed))
 
     def stop(self) -> dict[str, Any]:
         """End the session that is being generated."""
@@ -171,7 +198,7 @@ class Bridge:
         uid, messages = self.worker.streamed
         if session == uid:
             return messages[after + 1 : None if limit is None else after + 1 + limit]
-        return replay(session, self.store, self.labels, after, limit)
+        return replay(session, self.store, self.worker.annotate, after, limit)
 
     def graph(
         self, session: str, sae: str, by: By, position: int, edges_per_node: int = 3, max_nodes: int = 300
@@ -217,6 +244,45 @@ class Bridge:
             "model": spec and spec.model,
             "width": spec and spec.width,
         }
+
+    # -- what stays -----------------------------------------------------------
+
+    def keep(
+        self, model: str | None = None, saes: list[str] | None = None, settings: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Put what was chosen on the page into config.toml: for the next start, and for the terminal."""
+        changes: dict[str, dict[str, Any]] = {}
+        config = self.config
+        if model is not None:
+            spec, chosen = self.catalogue.choose(model, saes or [])
+            ids = [sae.id for sae in chosen]
+            changes["start"] = {"model": spec.id, "saes": [] if ids == [spec.sae] else ids}
+            config = replace(config, start=Start(spec.id, tuple(changes["start"]["saes"])))
+        if settings is not None:
+            config = replace(config, settings=self.settings(settings))
+            before, after = asdict(self.config.settings), asdict(config.settings)
+            changes["settings"] = {name: value for name, value in after.items() if value != before[name]}
+        write_config({table: values for table, values in changes.items() if values})
+        self.config = config
+        return {}
+
+    def remember(self, name: str, value: Any) -> dict[str, Any]:
+        """Remember a choice of the view."""
+        self.remembered.put(name, value)
+        return {}
+
+    def dismiss_crash(self) -> dict[str, Any]:
+        """Show the newest report of a crash no more."""
+        if report := newest(homes.crashes(), ""):
+            self.remembered.put("crash_seen", report.name)
+        return {}
+
+    def page_fault(self, text: str) -> dict[str, Any]:
+        """Log a fault of the page itself."""
+        self.faults += 1
+        if self.faults <= FAULTS:
+            log.error("a fault of the page: %s", text[:LONGEST_FAULT])
+        return {}
 
     def open_url(self, url: str) -> dict[str, Any]:
         """Open one of the few known sites in the system's browser."""

@@ -18,7 +18,10 @@ AxonError
   x EngineError         the computation failed (not a number)
     x OutOfMemory       ... as memory is too little
   x StoreError          the session database cannot be read or written
+  x ExportError         a file cannot be written
   x ServerError         the loopback server cannot start
+  x ShortcutError       the entry in the system's menu cannot be made or removed
+  x AlreadyOpen         another shell is open with the same data and does not answer
   x Refused             the page asked for something it may not have
   x Fault               a mistake in AXON Shell itself
 
@@ -28,7 +31,7 @@ where they arise (`raise WeightsError(...) from error`); only the bridge and the
 
 from __future__ import annotations
 
-import traceback
+import logging
 
 
 class AxonError(Exception):
@@ -148,10 +151,28 @@ class StoreError(AxonError):
     kind = "store"
 
 
+class ExportError(AxonError):
+    """A file that a session should be written to cannot be written."""
+
+    kind = "export"
+
+
 class ServerError(AxonError):
     """The loopback server cannot start."""
 
     kind = "server"
+
+
+class AlreadyOpen(AxonError):
+    """Another shell is open with the same data and does not answer."""
+
+    kind = "already_open"
+
+
+class ShortcutError(AxonError):
+    """The entry in the system's menu cannot be made or removed."""
+
+    kind = "shortcut"
 
 
 class Refused(AxonError):
@@ -167,10 +188,10 @@ class Fault(AxonError):
 
 
 def as_axon_error(error: Exception, doing: str) -> AxonError:
-    """The error itself when a user can understand it, otherwise a Fault that names it; its traceback goes to stderr."""
+    """The error itself when a user can understand it, otherwise a Fault that names it; its traceback is logged."""
     if isinstance(error, AxonError):
         return error
-    traceback.print_exception(error)
+    logging.getLogger(__name__).error("a fault while %s", doing, exc_info=error)
     return Fault(
         f"Something went wrong while {doing}: {type(error).__name__}: {error}",
         "This is a fault in AXON Shell; please report it with what you did.",

@@ -30,6 +30,16 @@ def data() -> Path:
     return platformdirs.user_data_path("axon-shell", appauthor=False)
 
 
+def logs() -> Path:
+    """The folder of the log files."""
+    return data() / "logs"
+
+
+def crashes() -> Path:
+    """The folder of the reports of what ended the program badly."""
+    return data() / "crashes"
+
+
 def cache() -> Path:
     """The folder of what can be made anew at any time."""
     if home := os.environ.get("AXON_HOME"):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import pluggy
 
-from .records import Label, ModelSpec, SaeSpec
+from .records import Analyser, Exporter, Label, ModelSpec, SaeSpec
 
 if TYPE_CHECKING:
     from .config import Config
@@ -16,6 +16,7 @@ hookspec = pluggy.HookspecMarker("axon_shell")
 hookimpl = pluggy.HookimplMarker("axon_shell")
 
 
+@runtime_checkable
 class LabelSource(Protocol):
     """Something that knows labels without asking the network."""
 
@@ -47,3 +48,13 @@ def register_saes(register: Callable[[SaeSpec], None], config: Config) -> None:
 @hookspec
 def register_label_sources(register: Callable[[LabelSource], None], config: Config) -> None:
     """Register sources of labels: call `register(source)` for each; the first that knows a feature wins."""
+
+
+@hookspec
+def register_analysers(register: Callable[[Analyser], None], config: Config) -> None:
+    """Register functions of a step: call `register(Analyser(name, function))` for each."""
+
+
+@hookspec
+def register_exporters(register: Callable[[Exporter], None], config: Config) -> None:
+    """Register file formats for sessions: call `register(Exporter(name, suffix, function))` for each."""

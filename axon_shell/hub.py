@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import AxonError, Cancelled, DownloadError, Gated, NoSpace, NotFound, Offline, Unreachable, WeightsError
-from .records import HubFiles
+from .records import HubFiles, PublishedSae, SaeFiles, Spec
 
 if TYPE_CHECKING:
     from huggingface_hub import RepoFile
@@ -75,6 +75,26 @@ def held(files: HubFiles) -> bool:
     except (OSError, ValueError, KeyError):
         return True  # one file holds all weights
     return all((folder / shard).exists() for shard in shards)
+
+
+def on_hub(spec: Spec) -> HubFiles | None:
+    """The files on the hub that an entry of the catalogue needs; None for one that lies in a folder."""
+    match spec.weights:
+        case HubFiles():
+            return spec.weights
+        case PublishedSae(files=files):
+            return files
+        case SaeFiles(place=HubFiles() as files):
+            return files
+    return None
+
+
+def installed(spec: Spec) -> bool:
+    """Whether the weights of an entry lie on this machine."""
+    files = on_hub(spec)
+    if files:
+        return held(files)
+    return callable(spec.weights) or Path(str(spec.weights)).is_dir()
 
 
 def is_offline() -> bool:

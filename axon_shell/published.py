@@ -12,12 +12,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from difflib import get_close_matches
 from functools import cache
 from math import log2
 from pathlib import Path
 from typing import Any
 
 from . import homes
+from .errors import NotFound
 from .records import HubFiles, PublishedSae, SaeSpec
 
 FLOAT32 = 4  # bytes
@@ -30,32 +32,53 @@ REFUSED = {
 }
 
 
-def published_saes(model: str, width: int, widths: Mapping[str, int] | None = None) -> Iterator[SaeSpec]:
+def published_saes(
+    model: str, width: int, widths: Mapping[str, int] | None = None, reader: str = ""
+) -> Iterator[SaeSpec]:
     """The SAEs of SAELens's directory that read a model, those with a page on Neuronpedia first.
 
-    `model` is the directory's name of the model, `width` the entries of its residual stream. `widths` says how many
-    features the SAEs of a release have where no name tells.
+    `model` is the directory's name of the model, `width` the entries of its residual stream (0: not known). `widths`
+    says how many features the SAEs of a release have where no name tells. `reader` is the id of the model that they
+    are offered for, where that is another: a fine-tune, or the same model under a name of the user's.
     """
     taken: set[str] = set()
     entries = [entry for entry in directory() if entry["model"] == model]
     for entry in sorted(entries, key=lambda entry: not entry["neuronpedia"]):
         names = (entry["release"], entry["id"], entry["path"], entry["neuronpedia"], entry["repo"])
         features = (widths or {}).get(entry["release"]) or features_of(*names)
-        own = f"{model}/{entry['release']}/{entry['id']}"
         neuronpedia = entry["neuronpedia"]
-        usual = neuronpedia if neuronpedia.startswith(f"{model}/") and neuronpedia not in taken else own
-        taken.add(usual)
+        name = neuronpedia.removeprefix(f"{model}/")
+        if name == neuronpedia or name in taken:
+            name = f"{entry['release']}/{entry['id']}"
+        taken.add(name)
         yield SaeSpec(
-            id=usual,
-            model=model,
+            id=f"{reader or model}/{name}",
+            model=reader or model,
             hook=hook_of(entry["release"], entry["id"], entry["loader"]),
             width=features,
-            weights=PublishedSae(entry["release"], entry["id"], files_of(entry)),
+            weights=as_published(entry),
             size_bytes=2 * features * width * FLOAT32,
             neuronpedia=neuronpedia,
             refused=REFUSED.get(entry["loader"], ""),
             about=f"{entry['release']}, L0 about {entry['l0']:g}" if entry["l0"] else entry["release"],
         )
+
+
+def published_sae(release: str, sae_id: str) -> PublishedSae:
+    """One SAE of SAELens's directory. Raises NotFound naming the nearest."""
+    entries = {entry["id"]: entry for entry in directory() if entry["release"] == release}
+    if sae_id in entries:
+        return as_published(entries[sae_id])
+    if entries:
+        near = get_close_matches(sae_id, entries, 1) or list(entries)[:1]
+        raise NotFound(f"SAELens's release {release!r} has no SAE {sae_id!r}.", f"Did you mean {near[0]}?")
+    near = get_close_matches(release, {entry["release"] for entry in directory()}, 1)
+    raise NotFound(f"SAELens's directory has no release {release!r}.", f"Did you mean {near[0]}?" if near else "")
+
+
+def as_published(entry: Mapping[str, Any]) -> PublishedSae:
+    """An entry of the directory as its loader takes it."""
+    return PublishedSae(entry["release"], entry["id"], files_of(entry["repo"], entry["path"], entry["loader"]))
 
 
 @cache
@@ -105,21 +128,30 @@ def parse(source: Path) -> list[dict[str, Any]]:
     ]
 
 
-def files_of(entry: Mapping[str, Any]) -> HubFiles:
-    """The files that SAELens's loader of an entry reads."""
-    repo, path = entry["repo"], entry["path"]
-    match entry["loader"]:
+def files_of(repo: str, path: str, loader: str) -> HubFiles:
+    """The files that one of SAELens's loaders reads from a folder of a repository."""
+    folder = f"{path}/" if path else ""
+    match loader:
         case "sae_lens":
-            names = (f"{path}/cfg.json", f"{path}/sae_weights.safetensors")
-            return HubFiles(repo, names, (f"{path}/sparsity.safetensors",))
+            names = (f"{folder}cfg.json", f"{folder}sae_weights.safetensors")
+            return HubFiles(repo, names, (f"{folder}sparsity.safetensors",))
+        case "sparsify":
+            run = f"{path.rpartition('/')[0]}/config.json".lstrip("/")  # of all SAEs of one training
+            return HubFiles(repo, (f"{folder}cfg.json", f"{folder}sae.safetensors"), (run,))
+        case "gemma_3" if "clt" in path:
+            return HubFiles(repo, (f"{path}.safetensors",), (f"{folder}config.json",))
+        case "gemma_3":
+            return HubFiles(repo, (f"{folder}params.safetensors",), (f"{folder}config.json",))
+        case "llama_scope":
+            return HubFiles(repo, (f"{folder}hyperparams.json", f"{folder}checkpoints/final.safetensors"))
         case "gemma_2" | "gemma_2_transcoder":
-            return HubFiles(repo, (f"{path}/params.npz",))
+            return HubFiles(repo, (f"{folder}params.npz",))
         case "dictionary_learning_1":
-            return HubFiles(repo, (f"{path}/config.json", f"{path}/ae.pt"))
+            return HubFiles(repo, (f"{folder}config.json", f"{folder}ae.pt"))
         case "connor_rob_hook_z":
             return HubFiles(repo, (path, f"{path.split('.pt')[0]}_cfg.json"))
     # Others keep a folder for each SAE, or a file beside descriptions of all.
-    return HubFiles(repo, (path,) if "." in path.split("/")[-1] else (f"{path}/*",), ("*.yaml", "*.json"))
+    return HubFiles(repo, (path,) if "." in path.split("/")[-1] else (f"{folder}*",), ("*.yaml", "*.json"))
 
 
 def hook_of(release: str, sae_id: str, loader: str) -> str:

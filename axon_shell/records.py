@@ -6,9 +6,10 @@ features and the distribution it predicts for `p + 1`. Position 0 is BOS where t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import InvalidSetting, PromptError
 
@@ -52,15 +53,31 @@ class PublishedSae:
 
 
 @dataclass(frozen=True, slots=True)
+class SaeFiles:
+    """An SAE that SAELens's directory does not list, in one of the formats that SAELens converts."""
+
+    format: str  # SAELens's name for it: "sae_lens", "sparsify", "dictionary_learning_1", "gemma_2", ...
+    place: Path | HubFiles  # its folder, or its repository
+    path: str = ""  # its folder in the repository
+
+    def __str__(self) -> str:
+        return f"{self.place}/{self.path}".rstrip("/")
+
+
+# A function that makes a model: a Hugging Face causal language model in evaluation mode, and its tokenizer.
+Backend = Callable[[], tuple[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A language model that can be loaded: what a plugin registers."""
 
     id: str  # unique, as Neuronpedia spells it where it knows the model: "gpt2-small"
     name: str  # for people: "GPT-2 small"
     family: str  # "gpt2", "pythia", "gemma2"
-    weights: Path | HubFiles  # a folder in Hugging Face format, or a hub repository
-    context: int  # positions, BOS included
-    size_bytes: int  # of the weights on disk
+    weights: Path | HubFiles | Backend  # a folder in Hugging Face format, a hub repository, or a function
+    context: int  # positions, BOS included; 0: not known before loading
+    size_bytes: int  # of the weights on disk; 0: not known before downloading
     parameters: int = 0  # numbers in the weights; 0: not known before loading
     sae: str = ""  # id of the SAE to begin with
     hook: str = ""  # a good first hook point for an SAE
@@ -77,9 +94,9 @@ class SaeSpec:
 
     id: str  # MODEL/SOURCE, unique: "gpt2-small/8-res-jb"
     model: str  # id of the model that it reads
-    hook: str  # TransformerLens name: "blocks.8.hook_resid_pre"
+    hook: str  # TransformerLens name: "blocks.8.hook_resid_pre"; empty: not known before loading
     width: int  # number of features; 0: not known before loading
-    weights: Path | PublishedSae  # a folder in SAELens format, or an SAE of SAELens's directory
+    weights: Path | PublishedSae | SaeFiles  # a folder in SAELens format, an SAE of its directory, or another format
     size_bytes: int = 0
     neuronpedia: str = ""  # "gpt2-small/8-res-jb" where Neuronpedia shows it
     refused: str = ""  # why it cannot be used, where that is known beforehand
@@ -99,6 +116,27 @@ class Label:
     score: float | None = None  # of the kind named in score_name, 0..1
     score_name: str = ""  # "F1 on held-out text"
     details: dict[str, Any] = field(default_factory=dict)  # precision, recall, ... shown as they are
+
+
+@dataclass(frozen=True, slots=True)
+class Analyser:
+    """Something worked out of each step: a number or a text for each token."""
+
+    name: str  # unique, as it stands on screen: "surprise"
+    of: Callable[[Message], float | str | None]  # a step message, without labels, to its number or text; None: nothing
+    about: str = ""  # what the number or text is
+    high: float | None = None  # a number that counts as high: tokens are colored in full from there; None: the highest
+    unit: str = ""  # of a number: "nats"
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """A file format that sessions can be written in."""
+
+    name: str  # unique: "csv"
+    suffix: str  # of its files: ".csv"
+    write: Callable[[Sequence[Message], BinaryIO], None]  # the messages of one session, into an open file
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)

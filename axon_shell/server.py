@@ -12,6 +12,7 @@ import mimetypes
 import secrets
 import sys
 import threading
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +20,10 @@ from pathlib import Path
 from .bridge import Bridge
 from .errors import ServerError
 
+Show = Callable[[bool], None]  # brings the shell to the front; told whether a browser is to open the page again
+
 MAX_BODY = 1_000_000  # bytes of one call
+CALL, SHOW = "/api/call", "/api/show"  # of the page, and of a second start of the shell
 # pywebview builds its bridge with `new Function`, so its window needs 'unsafe-eval'; a browser does not.
 POLICY = (
     "default-src 'none'; script-src 'self'{window}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
@@ -34,9 +38,11 @@ class Server:
     Raises ServerError when the port is taken.
     """
 
-    def __init__(self, bridge: Bridge, ui: Path, port: int = 0, window: bool = False) -> None:
-        self.bridge = bridge
-        self.token = secrets.token_urlsafe(32)
+    def __init__(
+        self, bridge: Bridge, ui: Path, port: int = 0, window: bool = False, show: Show = lambda open_it: None
+    ) -> None:
+        self.bridge, self.show = bridge, show
+        self.token, self.window = secrets.token_urlsafe(32), window
         self.policy = POLICY.format(window=" 'unsafe-eval'" if window else "")
         # The page is these files and no others: no path from a request ever reaches the file system.
         self.files = {"/" + path.relative_to(ui).as_posix(): path for path in ui.rglob("*") if path.is_file()}
@@ -52,6 +58,7 @@ class Server:
             raise ServerError(f"There is no port {port}.", "Ports are 1 to 65535.") from error
         self.port = self.http.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}/"
+        self.address = f"{self.url}#t={self.token}"  # for a browser
 
     def start(self) -> None:
         """Begin to answer."""
@@ -99,11 +106,15 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 return
             try:
                 call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                method, params = call["method"], json.dumps(call.get("params", {}))
+                if self.path == SHOW:
+                    server.show(call["open"] is True)
+                    said = json.dumps({"address": None if server.window else server.address})
+                else:
+                    said = server.bridge.call(call["method"], json.dumps(call.get("params", {})))
             except (ValueError, TypeError, KeyError, RecursionError):
                 self.refuse(HTTPStatus.BAD_REQUEST)
                 return
-            self.answer(HTTPStatus.OK, server.bridge.call(method, params).encode(), "application/json")
+            self.answer(HTTPStatus.OK, said.encode(), "application/json")
 
         def objection(self) -> HTTPStatus | None:
             """Why a call must not reach the bridge."""
@@ -114,7 +125,7 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 return HTTPStatus.FORBIDDEN
             if not secrets.compare_digest(self.headers.get("X-Axon-Token", "").encode(), server.token.encode()):
                 return HTTPStatus.UNAUTHORIZED
-            if self.path != "/api/call":
+            if self.path not in (CALL, SHOW):
                 return HTTPStatus.NOT_FOUND
             if self.headers.get_content_type() != "application/json":
                 return HTTPStatus.UNSUPPORTED_MEDIA_TYPE

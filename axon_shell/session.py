@@ -1,6 +1,6 @@
 """THE STORY: a prompt becomes steps, labelled and stored as they happen, and comes back the same.
 
-    prompt -> token ids -> one pass per position -> SAE features -> labels -> store -> messages
+    prompt -> token ids -> one pass per position -> SAE features -> store -> labels, analysers -> messages
 
 `run` streams a session, `replay` gives back what was streamed; both yield the same messages (start, step..., end), so
 the page, the terminal and an export need no second path.
@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from .analysers import Analysers
 from .errors import as_axon_error
 from .labels import Labels
-from .records import End, Message, Settings
+from .records import End, Message, Problem, Settings
 from .store import Store
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def run(
     model: Model,
     saes: Sequence[Sae],
     settings: Settings,
-    labels: Labels,
+    annotate: Annotator,
     store: Store,
     stopped: Callable[[], bool],
 ) -> Iterator[Message]:
@@ -68,7 +69,7 @@ def run(
             new_tokens += not record.is_prompt
             step = record.as_message()
             store.add(session, step)
-            yield labelled(step, labels)
+            yield annotate(step)
     except Exception as error:
         known = as_axon_error(error, "generating")
         end = End("error", prompt_tokens, new_tokens, None, known.as_record())
@@ -79,24 +80,34 @@ def run(
     yield end.as_message()
 
 
-def replay(session: str, store: Store, labels: Labels, after: int = -1, limit: int | None = None) -> list[Message]:
-    """Stored messages of a session, from index `after` + 1 on (0 is the start), with the labels known today.
+def replay(session: str, store: Store, annotate: Annotator, after: int = -1, limit: int | None = None) -> list[Message]:
+    """Stored messages of a session, from index `after` + 1 on (0 is the start), annotated with what is known today.
 
     Raises NotFound when there is no such session.
     """
-    return [labelled(message, labels) for message in store.messages(session, after, limit)]
+    return [annotate(message) for message in store.messages(session, after, limit)]
 
 
-def labelled(message: Message, labels: Labels) -> Message:
-    """A step message with the label and label state of each feature; other messages as they are."""
-    if message["kind"] != "step":
-        return message
-    saes = {}
-    for sae, reading in message["saes"].items():
-        named = labels.of(sae, [active["feature"] for active in reading["features"]])
-        features = []
-        for active in reading["features"]:
-            label, state = named[active["feature"]]
-            features.append(active | {"label": label and label.text, "label_state": state})
-        saes[sae] = reading | {"features": features}
-    return message | {"saes": saes}
+class Annotator:
+    """Adds to a step what is not measured but said about it: labels of its features, and what analysers find."""
+
+    def __init__(self, labels: Labels, analysers: Analysers) -> None:
+        self.labels, self.analysers = labels, analysers
+
+    def __call__(self, message: Message) -> Message:
+        """A step message with labels and analyses; other messages as they are."""
+        if message["kind"] != "step":
+            return message
+        saes = {}
+        for sae, reading in message["saes"].items():
+            named = self.labels.of(sae, [active["feature"] for active in reading["features"]])
+            features = []
+            for active in reading["features"]:
+                label, state = named[active["feature"]]
+                features.append(active | {"label": label and label.text, "label_state": state})
+            saes[sae] = reading | {"features": features}
+        return message | {"saes": saes, "analyses": {} if message.get("is_bos") else self.analysers.of(message)}
+
+    def problems(self) -> list[Problem]:
+        """Label sources and analysers that failed, and are asked no more."""
+        return [*self.labels.problems, *self.analysers.problems]

@@ -74,6 +74,20 @@ def has_display() -> bool:
     return not LINUX or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def qt_environment() -> dict[str, str]:
+    """The environment for Qt WebEngine: this process's own, and what its web views read from it when they start."""
+    environment = dict(os.environ)
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # Chromium's sandbox ends the process of root
+        environment.setdefault("QTWEBENGINE_DISABLE_SANDBOX", "1")
+    if environment.get("AXON_SOFTWARE_GL") == "1":
+        # Allow WebGL without a graphics card. Without the second flag the window would then stay empty.
+        flags = "--ignore-gpu-blocklist --disable-gpu-compositing"
+        environment["QTWEBENGINE_CHROMIUM_FLAGS"] = (
+            f"{environment.get('QTWEBENGINE_CHROMIUM_FLAGS', '')} {flags}".strip()
+        )
+    return environment
+
+
 def run_trial(name: str) -> tuple[int, str]:
     """Open a toolkit's application object in a process of its own: its exit code and its last words."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -13,14 +14,18 @@ from . import hub, session
 from .config import Config
 from .errors import Busy, Cancelled, as_axon_error
 from .events import EventLog
-from .labels import Labels
-from .plugins import installed, on_hub, require_installed
+from .hub import installed, on_hub
+from .plugins import require_installed
 from .records import Message, ModelSpec, SaeSpec, Settings, Spec
+from .session import Annotator
 from .store import Store
 
 if TYPE_CHECKING:
     from .engine.model import Model
     from .engine.sae import Sae
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,8 @@ class EngineState:
 class Worker:
     """Runs sessions in a thread of its own and puts their messages into the event log."""
 
-    def __init__(self, store: Store, labels: Labels, events: EventLog, config: Config) -> None:
-        self.store, self.labels, self.events, self.config = store, labels, events, config
+    def __init__(self, store: Store, annotate: Annotator, events: EventLog, config: Config) -> None:
+        self.store, self.annotate, self.events, self.config = store, annotate, events, config
         self.engine = EngineState()
         self.live: str | None = None  # the session that is being generated
         self.streamed: tuple[str, list[Message]] = ("", [])  # the session generated last, with its messages so far
@@ -97,6 +102,7 @@ class Worker:
             job()
 
     def generate(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> None:
+        told = self.annotate.problems()
         try:
             if not self.prepare(model, saes, self.stopping.is_set):
                 error = self.engine.error or Cancelled("Stopped before it began.", "Run it again.").as_record()
@@ -106,19 +112,23 @@ class Worker:
             self.tell(state="running")
             chosen = [self.saes[sae.id] for sae in saes]
             stream = session.run(
-                uid, prompt, self.model, chosen, settings, self.labels, self.store, self.stopping.is_set
+                uid, prompt, self.model, chosen, settings, self.annotate, self.store, self.stopping.is_set
             )
             for message in stream:
                 if message["kind"] == "start":
                     self.streamed = uid, []
                 self.streamed[1].append(message)
                 self.events.put(message | {"session": uid})
+            log.info("session %s: %s, %s new tokens", uid, message["reason"], message["new_tokens"])
         except Exception as error:
             self.events.put({"kind": "refused", "session": uid, "error": as_axon_error(error, "starting").as_record()})
         finally:
             self.live = None
             if self.engine.state == "running":
                 self.tell(state="ready")
+            for problem in self.annotate.problems():
+                if problem not in told:
+                    self.events.put({"kind": "problem"} | asdict(problem))
             self.events.put({"kind": "sessions_changed"})
 
     def prepare(
@@ -158,8 +168,11 @@ class Worker:
             self.tell(state="empty")
             return False
         except Exception as error:
-            self.tell(state="failed", stage="", error=as_axon_error(error, "loading").as_record())
+            known = as_axon_error(error, "loading")
+            log.info("%s not loaded: %s", model.id, known.message)
+            self.tell(state="failed", stage="", error=known.as_record())
             return False
+        log.info("loaded %s with %s on %s", model.id, ", ".join(wanted) or "no SAE", self.model.device)
         self.tell(state="ready", stage="", device=str(self.model.device), dtype=number_format(self.model.dtype))
         return True
 

@@ -16,7 +16,9 @@ SIZES = {
 BYTES = {"": 4, "-it": 2}  # of a number on the hub: float32, and bfloat16 for those tuned to instructions
 FIRST = {"2b", "9b", "27b", "9b-it"}  # that have SAEs
 # Features of the SAEs whose names do not say it.
-WITHOUT_SAE = "No SAE is published for it: it writes without features until you add one of your own (README, Plugins)."
+WITHOUT_SAE = (
+    "No SAE is published for it: it writes without features until you add one of your own (docs/models-and-saes.md)."
+)
 
 
 @hookimpl

@@ -19,7 +19,9 @@ WIDTHS = {
     "gpt2-small-res-jb": 24_576,
     **{f"gpt2-small-res_{kind}-ajt": 46_080 for kind in ("sce", "scefr", "scl", "sle", "slefr", "sll")},
 }
-WITHOUT_SAE = "No SAE is published for it: it writes without features until you add one of your own (README, Plugins)."
+WITHOUT_SAE = (
+    "No SAE is published for it: it writes without features until you add one of your own (docs/models-and-saes.md)."
+)
 EXAMPLES = (
     "The capital of France is",
     "When Mary and John went to the store, John gave a drink to",

@@ -23,7 +23,9 @@ WITH_SAES = "pythia-70m-deduped"
 RESIDUAL_WIDTH = 512  # of that one
 WIDTHS = {f"pythia-70m-deduped-{place}-sm": 32_768 for place in ("att", "mlp", "res")}
 HALF, MASK = 2, 2048 * 2048  # bytes of a number, and of the attention mask that each block's file carries
-WITHOUT_SAE = "No SAE is published for it: it writes without features until you add one of your own (README, Plugins)."
+WITHOUT_SAE = (
+    "No SAE is published for it: it writes without features until you add one of your own (docs/models-and-saes.md)."
+)
 
 
 @hookimpl

@@ -5,23 +5,37 @@ Random weights are the harder test of exactness: no number is small by training.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sae_lens import SAE
 from sae_lens.registry import SAE_CLASS_REGISTRY
 from sae_lens.saes.sae import SAEMetadata
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
+    Gemma3Config,
+    Gemma3ForCausalLM,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    SiglipVisionConfig,
 )
 
 from axon_shell import ModelSpec, SaeSpec
@@ -108,7 +122,71 @@ def gemma2(vocabulary: int, bos: int) -> PreTrainedModel:
     return Gemma2ForCausalLM(config)
 
 
-NETWORKS = {"gpt2": gpt2, "gpt_neox": pythia, "gemma2": gemma2}
+def llama(vocabulary: int, bos: int) -> PreTrainedModel:
+    """Llama: RMSNorm, rotary positions, a gated MLP, keys and values shared by heads."""
+    return LlamaForCausalLM(LlamaConfig(**shape(vocabulary, bos), num_key_value_heads=HEADS // 2))
+
+
+def qwen2(vocabulary: int, bos: int) -> PreTrainedModel:
+    """Qwen 2: as Llama, with biases on queries, keys and values."""
+    return Qwen2ForCausalLM(Qwen2Config(**shape(vocabulary, bos), num_key_value_heads=HEADS // 2))
+
+
+def qwen3(vocabulary: int, bos: int) -> PreTrainedModel:
+    """Qwen 3: queries and keys normalised in each head."""
+    heads = {"num_key_value_heads": HEADS // 2, "head_dim": WIDTH // HEADS}
+    return Qwen3ForCausalLM(Qwen3Config(**shape(vocabulary, bos), **heads))
+
+
+def gemma3(vocabulary: int, bos: int) -> PreTrainedModel:
+    """Gemma 3: normalised queries and keys, most layers with a sliding window and rotary positions of their own."""
+    config = Gemma3TextConfig(
+        **shape(vocabulary, bos),
+        num_key_value_heads=HEADS // 2,
+        head_dim=WIDTH // HEADS,
+        query_pre_attn_scalar=WIDTH // HEADS,
+        sliding_window=8,
+        layer_types=["sliding_attention", "full_attention"] * (LAYERS // 2) + ["sliding_attention"] * (LAYERS % 2),
+        pad_token_id=bos,
+    )
+    return Gemma3ForCausalLM(config)
+
+
+def gemma3_with_images(vocabulary: int, bos: int) -> PreTrainedModel:
+    """Gemma 3 from 4B on: the same language model beside one that reads images."""
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = SiglipVisionConfig(**sizes, image_size=16, patch_size=8)
+    marks = {"image_token_index": vocabulary - 1, "boi_token_index": 1, "eoi_token_index": 2}
+    parts = {"text_config": gemma3(vocabulary, bos).config, "vision_config": vision}
+    config = Gemma3Config(**parts, **marks, mm_tokens_per_image=4, bos_token_id=bos, eos_token_id=bos)
+    return Gemma3ForConditionalGeneration(config)
+
+
+def shape(vocabulary: int, bos: int) -> dict[str, Any]:
+    """What most families call the same."""
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": WIDTH,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "intermediate_size": 4 * WIDTH,
+        "max_position_embeddings": CONTEXT,
+        "bos_token_id": bos,
+        "eos_token_id": bos,
+        "initializer_range": 0.2,
+    }
+
+
+NETWORKS = {
+    "gpt2": gpt2,
+    "gpt_neox": pythia,
+    "gemma2": gemma2,
+    "llama": llama,
+    "qwen2": qwen2,
+    "qwen3": qwen3,
+    "gemma3": gemma3,
+    "gemma3 with images": gemma3_with_images,
+}
 
 
 def make_sae(
@@ -142,3 +220,118 @@ def make_sae(
     sae.save_model(folder)
     assert SAE.load_from_disk(folder).cfg.architecture() == architecture
     return SaeSpec(id or f"random/{hook}", "random", hook, FEATURES, folder)
+
+
+# -- SAEs as other libraries write them ---------------------------------------
+# Written with nothing of SAELens, so that what its converters make of them can be checked.
+
+
+def arrays(d_in: int, features: int, seed: int) -> dict[str, torch.Tensor]:
+    """Random encoder (d_in, features), decoder (features, d_in) and biases."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    decoder = random(features, d_in)
+    return {
+        "W_enc": random(d_in, features) / d_in**0.5,
+        "b_enc": 0.1 * random(features),
+        "W_dec": decoder / decoder.norm(dim=-1, keepdim=True),
+        "b_dec": 0.3 * random(d_in),
+        "threshold": 0.5 * torch.rand(features, generator=generator),
+    }
+
+
+def write_json(path: Path, content: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2))
+
+
+def sparsify_sae(folder: Path, d_in: int = WIDTH, features: int = FEATURES, seed: int = 1, **changes: Any) -> None:
+    """EleutherAI's sparsify: a linear layer and the decoder's rows, in half precision; the run's settings above it."""
+    a = arrays(d_in, features, seed)
+    names = {"encoder.weight": a["W_enc"].T, "encoder.bias": a["b_enc"], "W_dec": a["W_dec"], "b_dec": a["b_dec"]}
+    about = {
+        "activation": "topk",
+        "expansion_factor": features // d_in,
+        "normalize_decoder": True,
+        "num_latents": features,
+        "k": 12,
+        "multi_topk": False,
+        "skip_connection": False,
+        "transcode": False,
+        "d_in": d_in,
+    }
+    write_json(folder / "cfg.json", about | changes)
+    write_json(folder.parent / "config.json", {"model": "org/random", "dataset": "d", "ctx_len": 2048})
+    save_file({name: t.bfloat16().contiguous() for name, t in names.items()}, folder / "sae.safetensors")
+
+
+def dictionary(folder: Path, kind: str, seed: int = 1, features: int = FEATURES, **changes: Any) -> None:
+    """The dictionary_learning library: its module's tensors under its names, as torch.save writes them."""
+    a = arrays(WIDTH, features, seed)
+    layer = {"encoder.weight": a["W_enc"].T.contiguous(), "decoder.weight": a["W_dec"].T.contiguous()}
+    scalars = {"k": torch.tensor(12, dtype=torch.int), "threshold": torch.tensor(0.4)}
+    matrices = {name: a[name] for name in ("W_enc", "b_enc", "W_dec", "b_dec")}
+    tensors = {
+        "AutoEncoder": layer | {"encoder.bias": a["b_enc"], "bias": a["b_dec"]},
+        "AutoEncoderTopK": layer | scalars | {"encoder.bias": a["b_enc"], "b_dec": a["b_dec"]},
+        "BatchTopKSAE": layer | scalars | {"encoder.bias": a["b_enc"], "b_dec": a["b_dec"]},
+        "MatryoshkaBatchTopKSAE": matrices | scalars | {"group_sizes": torch.tensor([features // 2, features // 2])},
+        "JumpReluAutoEncoder": matrices | {"threshold": a["threshold"]},
+        "GatedAutoEncoder": layer
+        | {
+            "decoder_bias": a["b_dec"],
+            "r_mag": a["threshold"],
+            "gate_bias": a["b_enc"],
+            "mag_bias": a["b_enc"].flip(0),
+        },
+        "AutoEncoderNew": layer | {"encoder.bias": a["b_enc"], "decoder.bias": a["b_dec"]},
+    }[kind]
+    trainer = {
+        "dict_class": kind,
+        "trainer_class": "Trainer",
+        "activation_dim": WIDTH,
+        "dict_size": features,
+        "k": 12,
+        "layer": 1,
+        "lm_name": "org/random",
+        "submodule_name": "resid_post_layer_1",
+    }
+    buffer = {"d_submodule": WIDTH, "io": "out", "ctx_len": 128}
+    about = {"trainer": trainer | changes.pop("trainer", {}), "buffer": buffer | changes.pop("buffer", {})}
+    write_json(folder / "config.json", about)
+    torch.save(tensors, folder / "ae.pt")
+
+
+def gemma_scope_sae(folder: Path, d_in: int = WIDTH, features: int = FEATURES, seed: int = 1) -> None:
+    """Gemma Scope: NumPy's arrays and nothing else."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "params.npz", **{name: tensor.numpy() for name, tensor in arrays(d_in, features, seed).items()})
+
+
+def gemma_scope_2_sae(folder: Path, seed: int = 1, layer: int = 1, skip: bool = False, **changes: Any) -> None:
+    """Gemma Scope 2: the same under small letters as safetensors, and which of Hugging Face's modules it reads."""
+    tensors = {name.lower(): tensor for name, tensor in arrays(WIDTH, FEATURES, seed).items()}
+    if skip:
+        tensors["affine_skip_connection"] = 0.2 * arrays(WIDTH, WIDTH, seed + 1)["W_enc"]
+    place = f"model.layers.{layer}.output"
+    about = {
+        "architecture": "jump_relu",
+        "type": "sae",
+        "model_name": "gemma-v3-1b-pt",
+        "hf_hook_point_in": place,
+        "hf_hook_point_out": place,
+        "width": FEATURES,
+        "l0": 60,
+        "affine_connection": skip,
+    }
+    write_json(folder / "config.json", about | changes)
+    save_file(tensors, folder / "params.safetensors")
+
+
+def sae_lens_files(folder: Path, about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    """SAELens: cfg.json, of this or an earlier version, and the tensors under its names."""
+    write_json(folder / "cfg.json", {"d_in": WIDTH, "d_sae": FEATURES, "dtype": "float32", "device": "cpu"} | about)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "sae_weights.safetensors")

@@ -223,17 +223,16 @@ def test_which_pages_may_be_in_the_window(url: str | None, ours: bool) -> None:
 
 def test_the_environment_of_qt(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("QTWEBENGINE_DISABLE_SANDBOX", "QTWEBENGINE_CHROMIUM_FLAGS", "AXON_SOFTWARE_GL"):
-        monkeypatch.setenv(name, "")  # so that it is put back afterwards
-        monkeypatch.delenv(name)
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
-    app.prepare_environment("qt")  # an ordinary user with a graphics card: no flags, sandbox on
-    assert "QTWEBENGINE_DISABLE_SANDBOX" not in os.environ
-    assert "QTWEBENGINE_CHROMIUM_FLAGS" not in os.environ
+    found = toolkit.qt_environment()  # an ordinary user with a graphics card: no flags, sandbox on
+    assert "QTWEBENGINE_DISABLE_SANDBOX" not in found
+    assert "QTWEBENGINE_CHROMIUM_FLAGS" not in found
     monkeypatch.setattr(os, "geteuid", lambda: 0, raising=False)
     monkeypatch.setenv("AXON_SOFTWARE_GL", "1")
-    app.prepare_environment("qt")
-    assert os.environ["QTWEBENGINE_DISABLE_SANDBOX"] == "1"
-    assert os.environ["QTWEBENGINE_CHROMIUM_FLAGS"] == "--ignore-gpu-blocklist --disable-gpu-compositing"
+    found = toolkit.qt_environment()
+    assert found["QTWEBENGINE_DISABLE_SANDBOX"] == "1"
+    assert found["QTWEBENGINE_CHROMIUM_FLAGS"] == "--ignore-gpu-blocklist --disable-gpu-compositing"
 
 
 def test_json_gives_the_address_and_nothing_else():

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,12 +18,15 @@ from hypothesis import strategies as st
 from random_model import CONTEXT, make_model, make_sae
 
 from axon_shell import bridge as bridge_module
+from axon_shell.analysers import Analysers
 from axon_shell.bridge import Bridge
-from axon_shell.config import Config
+from axon_shell.config import Config, Start, load_config
 from axon_shell.events import EventLog
 from axon_shell.labels import Labels
 from axon_shell.plugins import Catalogue
-from axon_shell.records import ModelSpec, SaeSpec, hub_model
+from axon_shell.records import Analyser, ModelSpec, SaeSpec, Settings, hub_model
+from axon_shell.remembered import Remembered
+from axon_shell.session import Annotator
 from axon_shell.store import Store
 from axon_shell.worker import Worker
 
@@ -42,14 +46,19 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     found.saes["second/other"] = replace(found.saes["second/first"], id="second/other")
     found.models["gone"] = ModelSpec("gone", "Gone", "gpt2", folder / "nowhere", CONTEXT, 0)
     found.models["away"] = ModelSpec("away", "Away", "gpt2", hub_model("nobody/away"), CONTEXT, 1_234_000_000)
+    found.analysers["entropy"] = Analyser("entropy", lambda step: step["entropy"], "as it is", high=5)
+    found.analysers["broken"] = Analyser("broken", lambda step: step["nothing"])
     return found
 
 
 @pytest.fixture(scope="module")
 def bridge(offered: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     """One bridge for the file: its model is loaded once."""
-    store = Store(tmp_path_factory.mktemp("data"))
-    bridge = Bridge(Worker(store, Labels([]), EventLog(), Config()), store, offered, Config(model="random"))
+    folder = tmp_path_factory.mktemp("data")
+    config = Config(start=Start("random"))
+    store = Store(folder)
+    worker = Worker(store, Annotator(Labels([]), Analysers(offered.analysers.values())), EventLog(), config)
+    bridge = Bridge(worker, store, offered, config, Remembered(folder / "remembered.json"))
     yield bridge
     bridge.close()
 
@@ -119,6 +128,83 @@ def test_a_run_arrives_as_events_and_stays_as_messages(bridge: Bridge):
     newest = ask(bridge, "sessions", limit=1)["sessions"][0]
     assert (newest["uid"], newest["prompt"], newest["status"]) == (uid, "the cat sat", "finished")
     assert ask(bridge, "hello")["live"] is None
+
+
+def test_an_analyser_that_fails_is_told_once_and_the_others_go_on(offered: Catalogue, home: Path):
+    store = Store(home)
+    worker = Worker(store, Annotator(Labels([]), Analysers(offered.analysers.values())), EventLog(), Config())
+    bridge = Bridge(worker, store, offered, Config(start=Start("random")), Remembered(home / "remembered.json"))
+    try:
+        assert ask(bridge, "hello")["analysers"]["entropy"] == {"about": "as it is", "high": 5, "unit": ""}
+        events, last = [], 0
+        for _ in range(2):
+            ask(bridge, "run", **run(bridge))
+            events += events_until(bridge, last, finished)
+            last = events[-1]["seq"]
+        (problem,) = [event for event in events if event["kind"] == "problem"]
+        assert problem["name"] == "analyser broken" and "KeyError: 'nothing'" in problem["message"] and problem["hint"]
+        assert [p["name"] for p in ask(bridge, "hello")["problems"]] == ["analyser broken"]
+        steps = [event for event in events if event["kind"] == "step" and not event.get("is_bos")]
+        assert steps and all(step["analyses"] == {"entropy": step["entropy"]} for step in steps)
+    finally:
+        bridge.close()
+
+
+# -- what stays ---------------------------------------------------------------
+
+
+def test_what_is_chosen_is_kept_for_the_next_start(bridge: Bridge, home: Path):
+    path = home / "config.toml"
+    path.write_text("# mine\n[settings]\ntemperature = 1.5  # warm\n")
+    before, bridge.config = bridge.config, load_config()
+    try:
+        ask(bridge, "keep", model="second", saes=["second/other"], settings={"seed": 5})
+        text = path.read_text()
+        assert "# mine" in text and "temperature = 1.5  # warm" in text
+        config = load_config()
+        assert config.start == Start("second", ("second/other",))
+        assert config.settings == Settings(temperature=1.5, seed=5)
+        hello = ask(bridge, "hello")
+        assert hello["selected"] == {"model": "second", "saes": ["second/other"]}
+        assert (hello["settings"]["seed"], hello["defaults"]["seed"]) == (5, 0)
+
+        # The model's own first SAE need not be written: it may change with the plugin.
+        ask(bridge, "keep", model="second", saes=["second/first"])
+        assert load_config().start == Start("second")
+    finally:
+        bridge.config = before
+
+
+@pytest.mark.parametrize(
+    ("params", "kind"),
+    [
+        ({"settings": {"temperature": 99}}, "invalid_setting"),
+        ({"settings": {"warmth": 1}}, "invalid_setting"),
+        ({"model": "nobody", "saes": []}, "not_found"),
+        ({"model": "second", "saes": [SAE]}, "not_found"),
+    ],
+)
+def test_nonsense_is_not_kept(bridge: Bridge, home: Path, params: dict, kind: str):
+    assert refused(bridge, "keep", **params)["kind"] == kind
+    assert not (home / "config.toml").exists()
+
+
+def test_a_file_that_cannot_be_mended_is_left_as_it_is(bridge: Bridge, home: Path):
+    path = home / "config.toml"
+    path.write_text("[settings\nseed = 1")
+    assert refused(bridge, "keep", settings={"seed": 2})["kind"] == "config"
+    assert path.read_text() == "[settings\nseed = 1"
+
+
+def test_choices_of_the_view_are_remembered(bridge: Bridge):
+    ask(bridge, "remember", name="theme", value="light")
+    ask(bridge, "remember", name="panels", value={"left": 240})
+    ask(bridge, "remember", name="huge", value="x" * 10_000)  # not worth a complaint
+    assert ask(bridge, "hello")["remembered"] == {"theme": "light", "panels": {"left": 240}}
+    assert Remembered(bridge.remembered.path).values == {"theme": "light", "panels": {"left": 240}}
+
+
+# -- what is drawn ------------------------------------------------------------
 
 
 def test_the_graph_up_to_a_position_is_that_of_the_steps(bridge: Bridge):
@@ -248,7 +334,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-HARMLESS = ["hello", "sessions", "messages", "graph", "feature", "stop", "load", "nonsense"]
+HARMLESS = ["hello", "keep", "remember", "sessions", "messages", "graph", "feature", "stop", "load", "nonsense"]
 names = st.sampled_from(
     ["session", "sae", "feature", "by", "position", "after", "max", "limit", "before", "model", "saes"]
 )

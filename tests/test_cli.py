@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -13,7 +14,8 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from axon_shell.cli import print_json
+from axon_shell.cli.shared import print_json
+from axon_shell.config import parse
 
 PARIS = ["run", "The capital of France is", "--max-tokens", "1", "--temperature", "0", "--json"]
 
@@ -131,6 +133,108 @@ def test_past_sessions_need_no_torch_and_come_within_a_second():
     assert "Nothing yet." in done.stdout
 
 
+# -- files --------------------------------------------------------------------
+
+
+def test_a_session_becomes_a_file(paris: list[dict], shared: Path, tmp_path: Path):
+    uid = paris[0]["session"]
+    lines = tmp_path / "session.jsonl"
+    done = shell("sessions", "export", uid, "--as", "jsonl", "--output", str(lines), home=shared)
+    assert done.stdout == f"{lines} ({lines.stat().st_size:,} bytes)\n", done.stderr
+    assert [json.loads(line) for line in lines.read_text("utf-8").splitlines()] == paris
+
+    said = json.loads(
+        shell(
+            "sessions", "export", uid, "--as", "csv", "--output", str(tmp_path / "a.csv"), "--json", home=shared
+        ).stdout
+    )
+    assert said == {"file": str(tmp_path / "a.csv"), "format": "csv", "bytes": (tmp_path / "a.csv").stat().st_size}
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    fired = [
+        (step["position"], sae, active["feature"], active["activation"], active["label"])
+        for step in paris[1:-1]
+        for sae, reading in step["saes"].items()
+        for active in reading["features"]
+    ]
+    assert [
+        (int(r["position"]), r["sae"], int(r["feature"]), float(r["activation"]), r["label"] or None) for r in rows
+    ] == fired
+    assert shell("sessions", "export", uid, "--as", "csv", "--output", "-", home=shared).stdout.startswith(
+        "position,token"
+    )
+
+
+def test_an_export_replaces_nothing_unasked_and_leaves_nothing_half_written(
+    shared: Path, paris: list[dict], tmp_path: Path
+):
+    uid, path = paris[0]["session"], tmp_path / "a.csv"
+    path.write_text("mine")
+    export = ["sessions", "export", uid, "--as", "csv", "--output", str(path)]
+    assert "exists" in refusal(shell(*export, home=shared)) and path.read_text() == "mine"
+    assert shell(*export, "--force", home=shared).returncode == 0 and path.read_text() != "mine"
+    assert "no file format 'cvs'" in refusal(shell("sessions", "export", uid, "--as", "cvs", home=shared))
+    assert "cannot be written" in refusal(shell(*export[:-1], str(tmp_path / "no" / "a.csv"), home=shared))
+    plugin = tmp_path / "broken.py"
+    plugin.write_text(
+        "from axon_shell import Exporter, hookimpl\n@hookimpl\ndef register_exporters(register):\n"
+        "    register(Exporter('broken', '.txt', lambda messages, file: file.write(messages)))\n"
+    )
+    config = tmp_path / "config.toml"
+    config.write_text(f"[plugins]\nload = ['{plugin}']\n")
+    export = ["--config", str(config), "sessions", "export", uid, "--as", "broken", "--output", str(tmp_path / "b")]
+    assert "The exporter broken failed: TypeError" in refusal(shell(*export, home=shared))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.csv", "broken.py", "config.toml"]
+
+
+# -- the configuration --------------------------------------------------------
+
+
+def test_where_the_configuration_is(home: Path, tmp_path: Path):
+    assert shell("config", "path", home=home).stdout == f"{home / 'config.toml'}\n"
+    other = tmp_path / "other.toml"
+    assert json.loads(shell("--config", str(other), "config", "path", "--json", home=home).stdout) == {
+        "path": str(other),
+        "exists": False,
+    }
+    assert shell("config", "path", home=home, AXON_CONFIG=str(other)).stdout == f"{other}\n"
+
+
+def test_what_is_in_force_is_shown_as_it_would_be_written(home: Path, tmp_path: Path):
+    (home / "config.toml").write_text('device = "cpu"\n[settings]\nseed = 7\n[[models]]\nid = "m"\nfolder = "x"\n')
+    shown = shell("config", "show", home=home).stdout
+    config, problems = parse(shown, home / "config.toml")
+    assert problems == [] and config.offline  # by AXON_OFFLINE
+    assert (config.device, config.settings.seed, config.models[0].folder) == ("cpu", 7, "x")
+    assert json.loads(shell("config", "show", "--json", home=home).stdout)["settings"]["seed"] == 7
+
+
+def test_mistakes_of_the_configuration_are_listed(home: Path):
+    done = shell("config", "check", home=home)
+    assert (done.returncode, done.stdout) == (0, f"{home / 'config.toml'} does not exist: all is default\n")
+    (home / "config.toml").write_text("[settings]\n")
+    assert shell("config", "check", home=home).stdout == f"{home / 'config.toml'}: no problems\n"
+    (home / "config.toml").write_text(
+        "offlin = true\n[settings]\ntemprature = 1\n"
+        "[[models]]\nid = 'm'\nfolder = 'nowhere'\n[plugins]\nload = ['no.py']\n"
+    )
+    done = shell("config", "check", home=home)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.count("error: ") == done.stderr.count("hint: ") == 4
+    for what in (
+        "line 1: there is no setting offlin",
+        "Did you mean temperature?",
+        "model m: ",
+        "no.py does not exist",
+    ):
+        assert what in done.stderr, what
+    assert len(json.loads(shell("config", "check", "--json", home=home).stdout)) == 4
+    # What generates does not guess; what only shows goes on.
+    assert "no setting offlin" in refusal(shell("run", "x", home=home))
+    assert shell("sessions", "list", home=home).returncode == 0
+    assert shell("models", home=home).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [
@@ -146,6 +250,21 @@ def test_past_sessions_need_no_torch_and_come_within_a_second():
 )
 def test_mistakes_are_an_error_and_a_hint(args: list[str], says: str):
     assert says in refusal(shell(*args))
+
+
+def test_a_fault_of_our_own_has_no_traceback_unless_it_is_wanted(monkeypatch: pytest.MonkeyPatch, capsys):
+    from axon_shell import cli, plugins
+
+    monkeypatch.setattr(plugins, "catalogue", lambda config: 1 / 0)
+    monkeypatch.setattr(sys, "argv", ["axon-shell", "models"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: Something went wrong: ZeroDivisionError") and "hint: " in said and "--debug" in said
+    monkeypatch.setattr(sys, "argv", ["axon-shell", "--debug", "models"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
 
 
 @pytest.mark.parametrize(

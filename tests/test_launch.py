@@ -157,6 +157,59 @@ def test_what_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert launch.requirement(Path("/a b"), set()) == "/a b"
 
 
+# -- a double-click, where there is no terminal -------------------------------
+
+
+@posix_only
+@pytest.mark.parametrize(("windows", "program"), [(True, "Scripts/pythonw.exe"), (False, "bin/python")])
+def test_a_start_without_a_terminal_keeps_what_was_said_and_shows_why_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, windows: bool, program: str
+) -> None:
+    """What Windows' pythonw does with this file, as far as another system can do the same."""
+    monkeypatch.setattr(launch, "WINDOWS", windows)
+    checkout = launch.Checkout(tmp_path)
+    python = checkout.venv / program
+    python.parent.mkdir(parents=True)
+    shown: list[str] = []
+    monkeypatch.setattr(launch, "message_box", shown.append)
+    monkeypatch.setattr(sys, "stderr", None)
+
+    def stands_in(text: str) -> None:
+        python.write_text(f"#!/bin/sh\n{text}\n")
+        python.chmod(0o755)
+
+    stands_in('echo "opened with $*"')
+    assert launch.hand_over(checkout, ["-c", "x", "open"]) == 0
+    assert (checkout.venv / "axon-shell.log").read_text() == "opened with -c x open\n"
+    assert shown == []
+    stands_in("echo 'error: no such thing' >&2; exit 3")
+    assert launch.hand_over(checkout, []) == 3
+    assert shown == ["AXON Shell ended with an error.\n\nerror: no such thing"]
+
+
+def test_a_failed_set_up_without_a_terminal_is_shown_in_a_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(launch, "message_box", shown.append)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert launch.complain(launch.SetupError("The disk is full.", "Free some space.")) == 1
+    assert shown == ["error: The disk is full.\nhint: Free some space."]
+
+
+def test_where_windows_keeps_the_venvs_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "WINDOWS", True)
+    checkout = launch.Checkout(tmp_path)
+    assert checkout.python == tmp_path / ".venv" / "Scripts" / "python.exe"
+    (tmp_path / ".venv" / "Lib" / "site-packages").mkdir(parents=True)
+    assert checkout.site_packages() == tmp_path / ".venv" / "Lib" / "site-packages"
+
+
+@posix_only
+def test_a_file_manager_may_run_it() -> None:
+    """A double-click on Linux runs what is executable and begins with #!."""
+    assert os.access(LAUNCHER, os.X_OK)
+    assert LAUNCHER.read_text("utf-8").startswith("#!/usr/bin/env python3\n")
+
+
 def test_torch_has_one_version_for_all() -> None:
     """The launcher installs it first and by name, so that nothing else draws in another build."""
     assert re.fullmatch(r"[\d.]+", launch.Checkout(REPOSITORY).pinned("torch"))

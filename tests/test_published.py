@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from conftest import REPOSITORY
 from local_hub import LocalHub, local_hub
 
@@ -90,13 +89,19 @@ def test_names_tell_the_width() -> None:
 
 def test_the_files_are_those_that_saelens_reads() -> None:
     def names(loader: str, path: str) -> tuple[str, ...]:
-        return files_of({"repo": "r", "loader": loader, "path": path}).needed
+        return files_of("r", path, loader).needed
 
     assert names("sae_lens", "a") == ("a/cfg.json", "a/sae_weights.safetensors")
     assert names("gemma_2", "a/b") == ("a/b/params.npz",)
     assert names("connor_rob_hook_z", "x_v9.pt") == ("x_v9.pt", "x_v9_cfg.json")
     assert names("dictionary_learning_1", "a") == ("a/config.json", "a/ae.pt")
-    assert names("llama_scope", "a/b.safetensors") == ("a/b.safetensors",)
+    assert names("llama_scope", "a") == ("a/hyperparams.json", "a/checkpoints/final.safetensors")
+    assert names("mwhanna_transcoder", "a.safetensors") == ("a.safetensors",)
+    assert names("gemma_3", "a/b") == ("a/b/params.safetensors",)
+    assert names("gemma_3", "clt/a") == ("clt/a.safetensors",)
+    assert names("sparsify", "a/layers.1") == ("a/layers.1/cfg.json", "a/layers.1/sae.safetensors")
+    assert files_of("r", "a/layers.1", "sparsify").wanted == ("a/config.json",)
+    assert names("sae_lens", "") == ("cfg.json", "sae_weights.safetensors")
     assert names("goodfire", "a") == ("a/*",)
 
 
@@ -258,17 +263,3 @@ def test_what_is_not_here_is_told_with_the_command_that_fetches_it(
     assert done.returncode == 1
     assert "must be downloaded first (699 MB)" in done.stderr
     assert "`axon-shell download gpt2-small gpt2-small/8-res-jb`" in done.stderr
-
-
-def test_pickles_are_read_as_tensors_only(tmp_path: Path) -> None:
-    """Some published SAEs are .pt files; SAELens reads them with torch.load, which must refuse code."""
-    marker = tmp_path / "ran"
-
-    class Evil:
-        def __reduce__(self) -> tuple:
-            return Path.touch, (marker,)
-
-    torch.save({"W_enc": Evil()}, tmp_path / "ae.pt")
-    with pytest.raises(Exception, match=r"[Ww]eights.only"):
-        torch.load(tmp_path / "ae.pt", map_location="cpu")
-    assert not marker.exists()

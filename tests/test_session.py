@@ -14,12 +14,14 @@ import pytest
 import torch
 from random_model import make_model, make_sae
 
-from axon_shell import Label, session
+from axon_shell import Analyser, Label, session
+from axon_shell.analysers import Analysers
 from axon_shell.engine.model import Model, load_model
 from axon_shell.engine.sae import Sae, load_sae
 from axon_shell.errors import NotFound, PromptError
 from axon_shell.labels import Labels
 from axon_shell.records import Message, Settings
+from axon_shell.session import Annotator
 from axon_shell.store import Store, new_uid
 
 
@@ -38,7 +40,7 @@ class Even:
         return {}
 
 
-LABELS = Labels([Even()])
+ANNOTATE = Annotator(Labels([Even()]), Analysers([Analyser("doubled", lambda step: 2 * step["entropy"])]))
 SETTINGS = Settings(max_tokens=6, temperature=0.9, seed=3)
 
 
@@ -64,7 +66,7 @@ def store(home: Path) -> Iterator[Store]:
 
 
 def run(store: Store, model: Model, saes: list[Sae], uid: str = "", stopped=lambda: False) -> Iterator[Message]:
-    return session.run(uid or new_uid(), "the cat sat", model, saes, SETTINGS, LABELS, store, stopped)
+    return session.run(uid or new_uid(), "the cat sat", model, saes, SETTINGS, ANNOTATE, store, stopped)
 
 
 def test_a_prompt_becomes_labelled_steps_and_rows(store: Store, model: Model, saes: list[Sae]):
@@ -73,7 +75,9 @@ def test_a_prompt_becomes_labelled_steps_and_rows(store: Store, model: Model, sa
     assert start["settings"]["seed"] == 3 and (start["device"], start["dtype"]) == ("cpu", "float32")
     assert [step["position"] for step in steps] == list(range(len(steps)))
     assert (end["reason"], end["new_tokens"]) == ("max_tokens", 6)
+    assert steps[0]["analyses"] == {}  # BOS is computed, but nothing is said of it
     for step in steps[1:]:
+        assert step["analyses"] == {"doubled": 2 * step["entropy"]}
         for active in step["saes"]["random/first"]["features"]:
             even = active["feature"] % 2 == 0
             assert active["label"] == (f"even {active['feature']}" if even else None)
@@ -81,7 +85,7 @@ def test_a_prompt_becomes_labelled_steps_and_rows(store: Store, model: Model, sa
         assert {f["label_state"] for f in step["saes"]["random/last"]["features"]} == {"absent"}
 
     store.flush()
-    assert session.replay(start["session"], store, LABELS) == streamed
+    assert session.replay(start["session"], store, ANNOTATE) == streamed
     assert json.loads(json.dumps(streamed, allow_nan=False)) == streamed
 
 
@@ -91,16 +95,17 @@ def test_a_stored_session_comes_back_in_another_process_without_torch(store: Sto
     program = """
 import json, sys
 from axon_shell import homes, session
+from axon_shell.analysers import Analysers
 from axon_shell.labels import Labels
 from axon_shell.store import Store
 store = Store(homes.data())
-print(json.dumps(session.replay(sys.argv[1], store, Labels([]))))
+print(json.dumps(session.replay(sys.argv[1], store, session.Annotator(Labels([]), Analysers()))))
 assert "torch" not in sys.modules
 """
     printed = subprocess.run(
         [sys.executable, "-c", program, streamed[0]["session"]], capture_output=True, text=True, check=True
     ).stdout
-    assert json.loads(printed) == [session.labelled(message, Labels([])) for message in streamed]
+    assert json.loads(printed) == [Annotator(Labels([]), Analysers())(message) for message in streamed]
 
 
 def test_the_same_run_twice_is_the_same(store: Store, model: Model, saes: list[Sae]):
@@ -116,7 +121,7 @@ def test_stopping_ends_the_session_and_keeps_it(store: Store, model: Model, saes
     *_, end = streamed = list(run(store, model, saes, stopped=lambda: next(asked) == 2))
     assert (end["reason"], end["new_tokens"]) == ("stopped", 2)
     store.flush()
-    assert session.replay(streamed[0]["session"], store, LABELS) == streamed
+    assert session.replay(streamed[0]["session"], store, ANNOTATE) == streamed
 
 
 def test_a_reader_that_goes_away_ends_the_session(store: Store, model: Model, saes: list[Sae]):
@@ -126,7 +131,7 @@ def test_a_reader_that_goes_away_ends_the_session(store: Store, model: Model, sa
         next(stream)
     stream.close()
     store.flush()
-    kept = session.replay(uid, store, LABELS)
+    kept = session.replay(uid, store, ANNOTATE)
     assert [message["kind"] for message in kept] == ["start", "step", "step", "step", "end"]
     assert kept[-1]["reason"] == "stopped"
 
@@ -145,13 +150,13 @@ def test_a_failure_half_way_ends_with_its_error_and_keeps_the_steps(store: Store
     assert seen[-1]["reason"] == "error"
     assert seen[-1]["error"]["kind"] == "engine" and "blocks.2.hook_resid_post" in seen[-1]["error"]["message"]
     store.flush()
-    assert session.replay(seen[0]["session"], store, LABELS) == seen
+    assert session.replay(seen[0]["session"], store, ANNOTATE) == seen
 
 
 def test_a_prompt_that_cannot_be_run_stores_nothing(store: Store, model: Model, saes: list[Sae]):
     with pytest.raises(PromptError):
-        list(session.run(new_uid(), "cat " * 500, model, saes, SETTINGS, LABELS, store, lambda: False))
+        list(session.run(new_uid(), "cat " * 500, model, saes, SETTINGS, ANNOTATE, store, lambda: False))
     store.flush()
     assert store.sessions() == []
     with pytest.raises(NotFound):
-        session.replay(new_uid(), store, LABELS)
+        session.replay(new_uid(), store, ANNOTATE)

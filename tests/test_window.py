@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import ctypes.util
 import http.server
+import json
 import os
 import shutil
 import signal
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from conftest import OFFLINE, REMEDY, REPOSITORY
 from playwright.sync_api import Error, Page, sync_playwright
@@ -201,3 +205,103 @@ def test_it_never_leaves_its_own_page(display: str, home: Path) -> None:
         assert asked == []
         assert call(window.page, "hello", {})["version"]  # and the page goes on working
         foreign.shutdown()
+
+
+class Screen:
+    """The virtual screen, spoken to in X11: what a window manager would do."""
+
+    def __init__(self, display: str) -> None:
+        self.x11 = ctypes.CDLL(ctypes.util.find_library("X11"))
+        self.x11.XOpenDisplay.restype = ctypes.c_void_p
+        self.display = ctypes.c_void_p(self.x11.XOpenDisplay(display.encode()))
+        self.root = self.x11.XDefaultRootWindow(self.display)
+
+    def windows(self) -> list[tuple[int, int, int, int, int]]:
+        """The windows on it from the lowest to the highest: id, x, y, width, height."""
+        root, parent, children, count = (
+            ctypes.c_ulong(),
+            ctypes.c_ulong(),
+            ctypes.POINTER(ctypes.c_ulong)(),
+            ctypes.c_uint(),
+        )
+        self.x11.XQueryTree(self.display, self.root, *map(ctypes.byref, (root, parent, children, count)))
+        found = []
+        for window in children[: count.value]:
+            box = [ctypes.c_ulong(), ctypes.c_int(), ctypes.c_int(), *(ctypes.c_uint() for _ in range(4))]
+            self.x11.XGetGeometry(self.display, ctypes.c_ulong(window), *map(ctypes.byref, box))
+            found.append((window, *(value.value for value in box[1:5])))
+        return found
+
+    def the_window(self, size: tuple[int, int]) -> tuple[int, int, int, int, int]:
+        """The shell's window, by its size."""
+        return until(lambda: next((window for window in self.windows() if window[3:] == size), None))
+
+    def move(self, window: int, x: int, y: int, width: int, height: int) -> None:
+        self.x11.XMoveResizeWindow(self.display, ctypes.c_ulong(window), x, y, width, height)
+        self.x11.XSync(self.display, 0)
+
+    def cover(self) -> int:
+        """A window over the whole screen."""
+        window = self.x11.XCreateSimpleWindow(self.display, ctypes.c_ulong(self.root), 0, 0, 1280, 800, 0, 0, 0)
+        self.x11.XMapRaised(self.display, ctypes.c_ulong(window))
+        self.x11.XSync(self.display, 0)
+        return window
+
+    def close(self) -> None:
+        self.x11.XCloseDisplay(self.display)
+
+
+def test_the_window_comes_up_where_it_was_and_as_large(display: str, home: Path) -> None:
+    remembered = home / "remembered.json"
+    remembered.write_text(json.dumps({"theme": "light", "window": {"width": 1100, "height": 650, "x": 120, "y": 80}}))
+    screen = Screen(display)
+    with contextlib.closing(screen), open_window(display, home) as window:
+        until(lambda: has_bridge(window.page))
+        found = screen.the_window((1100, 650))
+        assert found[1:3] == (120, 80)
+        screen.move(found[0], 40, 30, 1000, 700)
+        until(lambda: window.page.evaluate("[innerWidth, innerHeight]") == [1000, 700])
+        window.process.send_signal(signal.SIGTERM)
+        assert window.process.wait(20) == 0, window.log.read_text()
+    kept = json.loads(remembered.read_text())
+    assert kept == {"theme": "light", "window": {"width": 1000, "height": 700, "x": 40, "y": 30, "maximized": False}}
+
+
+def test_a_second_start_brings_the_window_to_the_front(display: str, home: Path) -> None:
+    screen = Screen(display)
+    with contextlib.closing(screen), open_window(display, home) as window:
+        until(lambda: has_bridge(window.page))
+        ours = screen.the_window((1280, 800))[0]
+        cover = screen.cover()
+        assert [found[0] for found in screen.windows()][-1] == cover
+        second = subprocess.run(
+            [sys.executable, "-m", "axon_shell"],
+            cwd=REPOSITORY,
+            env={**os.environ, "DISPLAY": display, "AXON_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert (second.returncode, second.stdout) == (0, "")
+        assert second.stderr == "AXON Shell is open already, in its window.\n"
+        until(lambda: [found[0] for found in screen.windows()][-1] == ours)
+
+
+def test_a_page_whose_process_dies_comes_back(display: str, home: Path, tmp_path: Path) -> None:
+    with open_window(display, home) as window:
+        until(lambda: has_bridge(window.page))
+        until(lambda: colors(picture(display, tmp_path / "before.png")) > 50)
+
+        def renderers() -> set[int]:
+            # Chromium forks them from a process that it keeps for that, under the same name.
+            children = psutil.Process(window.process.pid).children()
+            return {grandchild.pid for child in children for grandchild in child.children()}
+
+        killed = renderers()
+        for process in killed:
+            os.kill(process, signal.SIGKILL)
+        assert killed
+        until(lambda: renderers() - killed)
+        until(lambda: colors(picture(display, tmp_path / "after.png")) > 50)
+        assert "the page's process ended" in (home / "logs" / "axon-shell.log").read_text()
+        assert window.process.poll() is None

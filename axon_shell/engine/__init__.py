@@ -11,3 +11,7 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ[hub.OFFLINE] = "1"
 
 import_lightly("transformer_lens", "sae_lens")
+
+from transformers.utils.logging import disable_progress_bar  # noqa: E402  (it reads the variables above)
+
+disable_progress_bar()  # ... which it has not seen if a plugin imported it before

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,11 +16,18 @@ import psutil
 import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.architecture_adapter import ArchitectureAdapter
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from .. import hub
-from ..errors import EngineError, OutOfMemory, PromptError, WeightsError
-from ..records import ModelSpec, require_prompt
+from ..errors import AxonError, EngineError, OutOfMemory, PromptError, WeightsError
+from ..records import HubFiles, ModelSpec, require_prompt
 from .hooks import HookPoint, adapter_of, bridge_around, bridged_point, hook_point
 from .one_row import read_front_to_back
 
@@ -108,35 +115,69 @@ def load_model(spec: ModelSpec, device: torch.device, report: Report, dtype: tor
     Raises WeightsError when files are missing, damaged or do not fit, OutOfMemory when memory is too little.
     """
     report(f"Loading {spec.name}")
-    if isinstance(spec.weights, Path):
-        shards = [path.name for path in spec.weights.glob("*.safetensors")] or ["model.safetensors"]
-        require_files(spec.weights, ("config.json", "tokenizer.json", *shards), spec.name)
-        source = str(spec.weights)
-    elif hub.held(spec.weights):
-        source = spec.weights.repo
-    else:
-        raise WeightsError(f"{spec.name} is not on this machine.", f"Fetch it: `axon-shell download {spec.id}`.")
     require_memory(spec, device, dtype)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-        network, loaded = AutoModelForCausalLM.from_pretrained(
-            source,
-            dtype=dtype,
-            output_loading_info=True,
-            use_safetensors=True,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,  # they are told below
-        )
+        network, tokenizer = spec.weights() if callable(spec.weights) else read_files(spec, dtype)
         network = network.to(device).eval().requires_grad_(False)
+    except AxonError:
+        raise
     # The libraries raise OSError, ValueError, RuntimeError, KeyError and their own kinds for one and the same thing:
     # these files are not the weights of this model.
     except Exception as error:
         if out_of_memory(error):
             raise OutOfMemory(f"{spec.name} does not fit into memory.", less_memory(spec, dtype)) from error
+        made = callable(spec.weights)
         raise WeightsError(
-            f"{spec.name} could not be loaded from {source}: {first_line(error)}",
-            "Its files may be damaged or incomplete; install or download them again.",
+            f"{spec.name} could not be loaded{'' if made else f' from {spec.weights}'}: {first_line(error)}",
+            "Mend the plugin that makes it."
+            if made
+            else "Its files may be damaged or incomplete; install or download them again.",
         ) from error
+    adapter = described(network, spec)
+    read_front_to_back(network)
+    # Sharing the work of a small model among threads takes longer than the work, several times so on a busy machine.
+    small = sum(p.numel() for p in network.parameters()) < SMALL
+    ends = network.generation_config.eos_token_id if network.generation_config else None
+    ends = tokenizer.eos_token_id if ends is None else ends
+    if not spec.context:
+        text = network.config.get_text_config()
+        names = ("max_position_embeddings", "n_positions", "n_ctx")
+        spec = replace(spec, context=next((getattr(text, name) for name in names if hasattr(text, name)), 1024))
+    return Model(
+        spec=spec,
+        network=network,
+        tokenizer=tokenizer,
+        device=device,
+        dtype=network.dtype,  # a plugin may have chosen its own
+        bos=tokenizer.bos_token_id,
+        adapter=adapter,
+        threads=1 if small else THREADS,
+        ends=frozenset([] if ends is None else [ends] if isinstance(ends, int) else ends),
+    )
+
+
+def read_files(spec: ModelSpec, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The network and tokenizer in a folder or in the hub's cache. Raises WeightsError when something does not fit."""
+    if isinstance(spec.weights, Path):
+        shards = [path.name for path in spec.weights.glob("*.safetensors")] or ["model.safetensors"]
+        require_files(spec.weights, ("config.json", "tokenizer.json", *shards), spec.name)
+        source = str(spec.weights)
+    elif isinstance(spec.weights, HubFiles) and hub.held(spec.weights):
+        source = spec.weights.repo
+    else:
+        raise WeightsError(f"{spec.name} is not on this machine.", f"Fetch it: `axon-shell download {spec.id}`.")
+    require_known(source, spec)
+    # Code that comes with weights is never run.
+    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True, trust_remote_code=False)
+    network, loaded = AutoModelForCausalLM.from_pretrained(
+        source,
+        trust_remote_code=False,
+        dtype=dtype,
+        output_loading_info=True,
+        use_safetensors=True,
+        local_files_only=True,
+        ignore_mismatched_sizes=True,  # they are told below
+    )
     # Hugging Face fills gaps with random numbers and only warns.
     if wrong := sorted(loaded["mismatched_keys"]):
         name, found, expected = wrong[0]
@@ -150,22 +191,33 @@ def load_model(spec: ModelSpec, device: torch.device, report: Report, dtype: tor
             f"The weights of {spec.name} lack {gaps[0]}" + (f" and {len(gaps) - 1} more." if len(gaps) > 1 else "."),
             "The folder holds another model's weights or an incomplete copy; install or download it again.",
         )
-    read_front_to_back(network)
-    # Sharing the work of a small model among threads takes longer than the work, several times so on a busy machine.
-    small = sum(p.numel() for p in network.parameters()) < SMALL
-    ends = network.generation_config.eos_token_id if network.generation_config else None
-    ends = tokenizer.eos_token_id if ends is None else ends
-    return Model(
-        spec=spec,
-        network=network,
-        tokenizer=tokenizer,
-        device=device,
-        dtype=dtype,
-        bos=tokenizer.bos_token_id,
-        adapter=adapter_of(network),
-        threads=1 if small else THREADS,
-        ends=frozenset([] if ends is None else [ends] if isinstance(ends, int) else ends),
-    )
+    return network, tokenizer
+
+
+def require_known(source: str, spec: ModelSpec) -> None:
+    """Raise WeightsError unless Transformers has the kind of network that config.json names, and it writes text."""
+    config, _ = PreTrainedConfig.get_config_dict(source, local_files_only=True)
+    kind = config.get("model_type")
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        named = ", ".join(config.get("architectures") or [str(kind)])
+        raise WeightsError(
+            f"{spec.name} is a {named}, which Hugging Face's transformers does not have as a model that writes text.",
+            "Choose a model such as GPT-2, Llama, Qwen or Gemma. Code that comes with a model's weights is never run."
+            if kind
+            else "Its config.json has no model_type: copy it from the model that this one was made of.",
+        )
+
+
+def described(network: PreTrainedModel, spec: ModelSpec) -> ArchitectureAdapter:
+    """TransformerLens's description of a network. Raises WeightsError where it has none."""
+    try:
+        return adapter_of(network)
+    except Exception as error:  # ValueError where it does not know the name, others where a part of it is unusual
+        raise WeightsError(
+            f"{spec.name} is a {type(network).__name__}, which TransformerLens's bridge does not support: "
+            f"{first_line(error)}",
+            "Choose a model of a family that it supports, such as GPT-2, Pythia, Llama, Qwen, Mistral or Gemma.",
+        ) from error
 
 
 def choose_device(name: str = "auto") -> torch.device:

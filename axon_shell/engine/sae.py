@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -15,11 +15,11 @@ from torch.nn.functional import embedding_bag
 from .. import hub
 from ..errors import OutOfMemory, WeightsError
 from ..records import PublishedSae, SaeSpec
-from .hooks import WRITES_TO_RESIDUAL
+from .formats import saelens_sae
+from .hooks import WRITES_TO_RESIDUAL, hook_point
 from .model import Model, Report, first_line, out_of_memory, require_files
 from .stream import widths
 
-FLOAT32 = "float32"  # whatever the model's numbers are: a feature is its threshold away from nothing
 # Architectures whose activations are positive and whose reconstruction is a sum of decoder rows. BatchTopK and
 # matryoshka SAEs are saved as JumpReLU.
 SAES = ("standard", "gated", "jumprelu", "topk", "matching_pursuit")
@@ -160,7 +160,7 @@ def load_sae(spec: SaeSpec, model: Model, report: Report) -> Sae:
     report(f"Loading SAE {spec.id}")
     if spec.refused:
         raise refusal(spec, spec.refused)
-    sae = saelens_sae(spec, str(model.device)).eval().requires_grad_(False)
+    sae = read_files(spec, str(model.device)).eval().requires_grad_(False)
     config, metadata = sae.cfg, sae.cfg.metadata
     architecture, normalization = config.architecture(), config.normalize_activations
     for what, found, supported in (
@@ -172,22 +172,30 @@ def load_sae(spec: SaeSpec, model: Model, report: Report) -> Sae:
             raise refusal(spec, f"its {what} is {found!r}: {reason}")
     if metadata.hook_head_index is not None:
         raise refusal(spec, f"it reads head {metadata.hook_head_index} alone, not the whole hook point")
-    if metadata.hook_name and isinstance(spec.weights, Path) and metadata.hook_name != spec.hook:
+    listed = isinstance(spec.weights, PublishedSae)  # then the hook and width of the spec were read off names
+    if not (metadata.hook_name or spec.hook):
+        raise WeightsError(f"The files of SAE {spec.id} do not say which place it reads.", "Give its entry a `hook`.")
+    if metadata.hook_name and spec.hook and not listed and metadata.hook_name != spec.hook:
         raise WeightsError(
             f"SAE {spec.id} was trained at {metadata.hook_name}, not at {spec.hook}.",
             "Correct the hook of this SAE where it is registered.",
         )
-    if spec.width and config.d_sae != spec.width and isinstance(spec.weights, Path):
+    if spec.width and config.d_sae != spec.width and not listed:
         raise WeightsError(
             f"SAE {spec.id} has {config.d_sae} features, but is registered with {spec.width}.",
             "Correct its width where it is registered, or restore its files.",
         )
-    spec = replace(spec, hook=metadata.hook_name or spec.hook, width=config.d_sae)
+    spec = replace(spec, hook=usual_name(model, metadata.hook_name or spec.hook), width=config.d_sae)
     target = metadata.hook_name_out if architecture in TRANSCODERS else spec.hook
     if not target:
         raise refusal(spec, "its files do not say which place it reconstructs")
     there = widths(model, (spec.hook, target))
     for hook, width in ((spec.hook, config.d_in), (target, getattr(config, "d_out", config.d_in))):
+        if hook not in there:  # TransformerLens has the name, but fills it on demand only
+            raise WeightsError(
+                f"SAE {spec.id} reads {hook}, where nothing passes in {model.spec.name}.",
+                "Give its entry the `hook` of a place near by: hook_resid_mid comes before a layer's MLP.",
+            )
         if width != there[hook]:
             raise WeightsError(
                 f"SAE {spec.id} takes vectors of {width} numbers at {hook}, where {model.spec.name} has {there[hook]}.",
@@ -195,9 +203,8 @@ def load_sae(spec: SaeSpec, model: Model, report: Report) -> Sae:
             )
     if spec.hook.endswith("_z"):
         sae.turn_off_forward_pass_hook_z_reshaping()  # our hook points carry all heads side by side already
-    encoder = dict(sae.named_parameters()).get("W_enc")
-    if encoder is not None and not encoder.is_contiguous():
-        encoder.data = encoder.data.contiguous()  # some formats are read as a transposed view: twice as slow in use
+    for weight in sae.parameters():
+        weight.data = weight.data.contiguous()  # some formats are read as a transposed view: twice as slow in use
     centre = demanded_centring(spec, metadata.model_from_pretrained_kwargs or {})
     return Sae(
         spec,
@@ -209,21 +216,25 @@ def load_sae(spec: SaeSpec, model: Model, report: Report) -> Sae:
     )
 
 
-def saelens_sae(spec: SaeSpec, device: str) -> SAE:
+def read_files(spec: SaeSpec, device: str) -> SAE:
     """What SAELens makes of the files of a spec. Raises WeightsError when it cannot."""
-    if isinstance(spec.weights, PublishedSae) and not hub.held(spec.weights.files):
+    files = hub.on_hub(spec)
+    if files and not hub.held(files):
         raise WeightsError(
             f"SAE {spec.id} is not on this machine.", f"Fetch it: `axon-shell download {spec.model} {spec.id}`."
         )
     if isinstance(spec.weights, Path):
         require_files(spec.weights, ("cfg.json", "sae_weights.safetensors"), f"SAE {spec.id}")
     try:
-        with warnings.catch_warnings():
-            # SAELens warns that the metadata makes demands on the model, and of a missing scale; both are dealt with.
-            warnings.simplefilter("ignore")
-            if isinstance(spec.weights, Path):
-                return SAE.load_from_disk(spec.weights, device=device, dtype=FLOAT32)
-            return SAE.from_pretrained(spec.weights.release, spec.weights.sae_id, device=device, dtype=FLOAT32)
+        return saelens_sae(spec.weights, spec.hook, device)
+    except WeightsError:
+        raise
+    except UnpicklingError as error:
+        raise WeightsError(
+            f"SAE {spec.id} is not loaded from {spec.weights}: it is pickled, and holds something else than numbers, "
+            "or is damaged. Code in weights is never run.",
+            "Take it from somewhere you trust, best as safetensors.",
+        ) from error
     # SAELens and safetensors raise many kinds for one thing: these files are no SAE that it can read.
     except Exception as error:
         if out_of_memory(error):
@@ -234,6 +245,20 @@ def saelens_sae(spec: SaeSpec, device: str) -> SAE:
             f"SAE {spec.id} could not be loaded from {spec.weights}: {first_line(error)}",
             "Its files may be damaged or in another format; install or download them again.",
         ) from error
+
+
+def usual_name(model: Model, hook: str) -> str:
+    """The name of a place as part of the residual stream's, where it is one.
+
+    What an MLP gives is hook_mlp_out in most models; Gemma normalises it first.
+    """
+    for inner, usual in (("mlp.hook_out", "hook_mlp_out"), ("attn.hook_out", "hook_attn_out")):
+        if hook.endswith(inner):
+            name = hook.removesuffix(inner) + usual
+            here, there = (hook_point(model.network, model.adapter, one) for one in (hook, name))
+            if here and there and (here.module, here.before) == (there.module, there.before):
+                return name
+    return hook
 
 
 def refusal(spec: SaeSpec, reason: str) -> WeightsError:

@@ -1,0 +1,127 @@
+"""`axon-shell run`: a session in the terminal."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import replace
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from ..config import load_config
+from ..errors import StoreError
+from ..records import Message, Settings, require_prompt
+from .shared import (
+    annotating,
+    as_json,
+    begin_with,
+    complain,
+    device_option,
+    dtype_option,
+    interrupted,
+    model_option,
+    opened_store,
+    print_json,
+    saes_option,
+)
+
+
+@click.command()
+@click.argument("prompt")
+@model_option
+@saes_option
+@click.option("--max-tokens", type=int, help="New tokens, 0 = only read the prompt.")
+@click.option("--temperature", type=float, help="0 = always the most probable token.")
+@click.option("--top-k", type=int, help="Sample among the k most probable tokens, 0 = all.")
+@click.option("--top-p", type=float, help="... and among the fewest whose probabilities add up to p.")
+@click.option("--repetition-penalty", type=float, help="Divides the logit of each token seen already.")
+@click.option("--seed", type=int, help="The same seed gives the same session; left out: a new one.")
+@click.option("--top-features", type=int, help="Features kept per position and SAE.")
+@device_option
+@dtype_option
+@as_json
+def run(
+    prompt: str,
+    model: str | None,
+    saes: tuple[str, ...],
+    device: str | None,
+    dtype: str | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Generate a session in the terminal and store it."""
+    from .. import session
+    from ..plugins import catalogue, require_installed
+    from ..store import new_uid
+
+    require_prompt(prompt)
+    config = load_config()
+    given = {name: value for name, value in given.items() if value is not None}
+    settings: Settings = replace(config.settings, **({"seed": random.randrange(2**32)} | given))
+    found = catalogue(config)
+    spec, sae_specs = found.choose(*begin_with(config, model, saes))
+    require_installed(spec, sae_specs)
+    stop = threading.Event()
+    show = print_json if as_json else Printer()
+    with opened_store() as store, annotating(found) as annotate, interrupted(stop.set):
+        with Console(stderr=True).status("Importing PyTorch and SAELens") as status:
+            from ..engine.model import choose_device, load_model, number_type
+            from ..engine.sae import load_sae
+
+            kind = number_type(dtype or config.dtype)
+            loaded = load_model(spec, choose_device(device or config.device), status.update, kind)
+            loaded_saes = [load_sae(sae, loaded, status.update) for sae in sae_specs]
+        reason = "error"
+        for message in session.run(new_uid(), prompt, loaded, loaded_saes, settings, annotate, store, stop.is_set):
+            show(message)
+            if message["kind"] == "end":
+                reason = message["reason"]
+                if reason == "error":
+                    complain(message["error"]["message"], message["error"]["hint"])
+        try:
+            store.flush()
+        except StoreError as error:
+            reason = "error"
+            if not store.problem:  # else it was told at the beginning
+                complain(error.message, error.hint)
+    return 1 if reason == "error" else 0
+
+
+class Printer:
+    """Shows messages to a person: one line per token with the features that fired most, then the whole text."""
+
+    FEATURES = 3
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self.prompt = self.output = ""
+
+    def __call__(self, message: Message) -> None:
+        {"start": self.start, "step": self.step, "end": self.end}[message["kind"]](message)
+
+    def start(self, message: Message) -> None:
+        self.console.print(f"[dim]session {message['session']}  {message['model']}  {', '.join(message['saes'])}[/]")
+
+    def step(self, message: Message) -> None:
+        if message.get("is_bos"):
+            return
+        if message["is_prompt"]:
+            self.prompt += message["text"]
+        else:
+            self.output += message["text"]
+        line = Text(f"{message['position']:>4} ", style="dim")
+        line.append(f"{message['piece']!r:<14}", style="cyan" if message["is_prompt"] else "bold yellow")
+        for reading in message["saes"].values():
+            line.append(f" {reading['unexplained']:>4.0%} unexplained ", style="dim")
+            for active in reading["features"][: self.FEATURES]:
+                line.append(f" {active['label'] or 'feature ' + str(active['feature'])}", style="default")
+                line.append(f" {active['activation']:.1f}", style="dim")
+        self.console.print(line, soft_wrap=True)
+
+    def end(self, message: Message) -> None:
+        self.console.print(Text.assemble((self.prompt, "cyan"), (self.output, "bold yellow")))
+        speed = f", {1000 / message['ms_per_token']:.0f} tokens a second" if message["ms_per_token"] else ""
+        self.console.print(f"[dim]{message['reason']}: {message['new_tokens']} new tokens{speed}[/]")
