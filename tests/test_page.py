@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -487,3 +488,174 @@ def test_a_gated_model_leads_to_its_licence(browser: Browser, hub: LocalHub, tmp
         expect(card).to_contain_text("https://huggingface.co/google/gemma-2-2b")
         expect(page.locator("#licence")).to_have_text("Open its page")
         expect(page.locator("#retry")).to_be_visible()
+
+
+# -- what stays ---------------------------------------------------------------
+
+
+def test_what_is_set_on_the_page_stays_and_the_files_comments_too(browser: Browser, tmp_path: Path):
+    config = tmp_path / "config.toml"
+    config.write_text("# mine\n[settings]\ntop_k = 7  # few\n")
+    with running_shell(tmp_path) as shell, opened(browser, shell) as page:
+        page.click("#settings")
+        expect(page.locator("#setting-top_k")).to_have_value("7")
+        expect(page.locator("#setting-temperature")).to_have_value("0.7")
+        page.fill("#setting-temperature", "1.25")
+        page.fill("#setting-max_tokens", "-3")  # the program would refuse it
+        page.keyboard.press("Escape")
+        eventually(lambda: "temperature = 1.25" in config.read_text())
+        run(page, PROMPT, temperature=1.25)
+        page.select_option("#edges-by", "count")
+        page.click("#theme")
+        chosen = page.evaluate("document.documentElement.dataset.theme")
+        page.click("#saes")
+        page.check("#saes-found input[value='tiny-world/3-res']")
+        page.keyboard.press("Escape")
+        eventually(lambda: "tiny-world/3-res" in config.read_text(), LOADED / 1000)
+        page.click("#settings")
+        page.fill("#setting-top_p", "0.5")  # and at once:
+        page.goto("about:blank")
+        eventually(lambda: "top_p = 0.5" in config.read_text())
+    text = config.read_text()
+    assert text.startswith("# mine\n[settings]\ntop_k = 7  # few\n") and "max_tokens = -3" not in text
+    with running_shell(tmp_path) as shell, opened(browser, shell) as page:  # at another address, in a fresh profile
+        expect(page.locator("#edges-by")).to_have_value("count")
+        assert page.evaluate("document.documentElement.dataset.theme") == chosen
+        expect(page.locator("#saes-count")).to_have_text("2")
+        page.click("#settings")
+        expect(page.locator("#setting-temperature")).to_have_value("1.25")
+        page.click("#settings-defaults")
+        expect(page.locator("#setting-top_k")).to_have_value("50")
+        eventually(lambda: "top_k = 50  # few" in config.read_text() and "temperature = 0.7" in config.read_text())
+        assert page.locator("#problems").is_hidden()
+
+
+def test_what_cannot_be_kept_works_for_now_and_is_told_once(browser: Browser, tmp_path: Path):
+    (tmp_path / "config.toml").write_text("[settings\n")
+    with running_shell(tmp_path) as shell, opened(browser, shell) as page:
+        expect(page.locator("#problems li")).to_have_count(1)
+        sampling(page, temperature=0.5, top_k=3)
+        told = page.locator("#problems li", has_text="Until the next start only")
+        expect(told).to_have_count(1)
+        expect(told).to_contain_text("axon-shell config check")
+        sampling(page, temperature=0.6)
+        page.wait_for_timeout(600)
+        expect(told).to_have_count(1)
+        page.click("#settings")
+        expect(page.locator("#setting-temperature")).to_have_value("0.6")
+    assert (tmp_path / "config.toml").read_text() == "[settings\n"
+
+
+# -- plugins ------------------------------------------------------------------
+
+ANALYSERS = """
+from axon_shell import Analyser, hookimpl
+
+@hookimpl
+def register_analysers(register):
+    register(Analyser("letters", lambda step: len(step["piece"]), "<b>letters</b> of it", 8, "letters"))
+    register(Analyser("shout", lambda step: step["piece"].upper(), "the token in capitals"))
+    register(Analyser("broken", lambda step: step["nothing"], "fails"))
+"""
+
+
+def test_tokens_are_colored_by_what_an_analyser_of_the_users_finds(browser: Browser, tmp_path: Path):
+    (tmp_path / "mine.py").write_text(ANALYSERS)
+    (tmp_path / "config.toml").write_text('[plugins]\nload = ["mine.py"]\n')
+    with running_shell(tmp_path) as shell, opened(browser, shell) as page:
+        run(page, PROMPT)
+        options = page.locator("#color-by option").all_inner_texts()
+        assert options == ["selected feature", "unexplained share", "entropy", "surprise", "letters"]
+        page.select_option("#color-by", label="letters")
+        expect(page.locator("#coloring")).to_have_text(
+            "colored by letters, in full from 8.00 letters: <b>letters</b> of it"
+        )
+        ground = (
+            "(text) => [...document.querySelectorAll('#tokens [data-position]')].find((t) => t.textContent == text)"
+        )
+        alpha = f"(text) => ({ground})(text).style.backgroundColor"
+        assert page.evaluate(alpha, " capital") != page.evaluate(alpha, " of") != ""
+        capital = page.locator("#tokens [data-position]", has_text="capital").first
+        capital.click()
+        measures = dict(
+            zip(
+                page.locator("#measures dt").all_inner_texts(),
+                page.locator("#measures dd").all_inner_texts(),
+                strict=True,
+            )
+        )
+        assert measures["letters"] == "8.00 letters" and measures["shout"] == "“ CAPITAL”" and measures["broken"] == "–"
+        assert "letters 8.00 letters" in capital.get_attribute("title")
+        expect(page.locator("#problems li", has_text="analyser broken")).to_contain_text("KeyError")
+        page.reload()
+        expect(page.locator("body[data-ready='1']")).to_be_attached()
+        expect(page.locator("#color-by")).to_have_value("analysis letters")
+        assert page.evaluate(alpha, " capital") != ""
+    (tmp_path / "config.toml").unlink()
+    with running_shell(tmp_path) as shell, opened(browser, shell) as page:  # the plugin is gone, its choice is not
+        expect(page.locator("#tokens [data-position]").first).to_be_visible()
+        expect(page.locator("#color-by")).to_have_value("analysis letters")
+        assert page.evaluate(alpha, " capital") == ""
+        page.select_option("#color-by", label="surprise")
+        expect(page.locator("#coloring")).to_contain_text("colored by surprise")
+
+
+def test_many_problems_scroll_and_the_window_works(browser: Browser, tmp_path: Path):
+    for number in range(12):
+        (tmp_path / f"plugin{number}.py").write_text(f"raise RuntimeError('{'a long story ' * 12}{number}')\n")
+    names = ", ".join(f'"plugin{number}.py"' for number in range(12))
+    (tmp_path / "config.toml").write_text(f"offlin = 1\n[plugins]\nload = [{names}]\n")
+    with running_shell(tmp_path) as shell, opened(browser, shell) as page:
+        page.set_viewport_size({"width": 960, "height": 600})
+        expect(page.locator("#problems li")).to_have_count(13)
+        expect(page.locator("#problems")).to_contain_text("Did you mean offline?")
+        boxes = page.evaluate(
+            "ids => ids.map((id) => document.getElementById(id).getBoundingClientRect().toJSON())",
+            ["problems", "graph", "tokens"],
+        )
+        assert boxes[0]["bottom"] <= boxes[1]["top"] and boxes[1]["height"] > 150 and boxes[2]["bottom"] <= 600
+        page.locator("#problems ul").focus()
+        page.keyboard.press("End")
+        expect(page.locator("#problems li").last).to_be_in_viewport()
+        page.screenshot(path=str(tmp_path / "problems.png"))
+        page.get_by_label("Dismiss the problems").click()
+        expect(page.locator("#problems")).to_be_hidden()
+        run(page, PROMPT)
+        assert " Paris" in tokens(page)
+
+
+# -- when something ended badly -----------------------------------------------
+
+
+def test_the_report_of_a_crash_can_be_copied_and_is_shown_until_dismissed(browser: Browser, tmp_path: Path):
+    with running_shell(tmp_path) as shell:
+        shell.process.send_signal(signal.SIGSEGV)
+        shell.process.wait(20)
+    with (
+        running_shell(tmp_path) as shell,
+        opened(browser, shell, permissions=["clipboard-read", "clipboard-write"]) as page,
+    ):
+        notice = page.locator("#crash")
+        expect(notice).to_contain_text("AXON Shell ended unexpectedly last time.")
+        notice.get_by_role("button", name="Copy the report").click()
+        expect(notice.get_by_role("button", name="Copied")).to_be_visible()
+        assert "Segmentation fault" in page.evaluate("navigator.clipboard.readText()")
+        page.get_by_label("Dismiss the report").click()
+        expect(notice).to_be_hidden()
+        page.reload()
+        expect(page.locator("body[data-ready='1']")).to_be_attached()
+        expect(notice).to_be_hidden()
+
+
+def test_a_fault_of_the_page_is_told_logged_and_can_be_copied(browser: Browser, tmp_path: Path):
+    with running_shell(tmp_path) as shell, opened(browser, shell, faults=True) as page:
+        page.evaluate("setTimeout(() => { throw new TypeError('<b>lost</b>') })")
+        expect(page.locator("#fault")).to_contain_text("TypeError: <b>lost</b>")
+        # No permission for the clipboard here: what is selected is copied instead.
+        page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject(new Error('no')))")
+        page.locator("#fault").get_by_role("button", name="Copy the report").click()
+        expect(page.locator("#fault").get_by_role("button", name="Copied")).to_be_visible()
+        page.get_by_label("Dismiss the fault").click()
+        expect(page.locator("#fault")).to_be_hidden()
+        log = tmp_path / "logs" / "axon-shell.log"
+        eventually(lambda: "a fault of the page: TypeError: <b>lost</b>" in log.read_text())

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {
+  analysis,
   counted,
   endReason,
   familyName,
@@ -62,4 +63,11 @@ test('a download says how far it has come', () => {
   assert.equal(progressOf(0, 0), '0 B of 0 B');
   assert.equal(familyName('gemma2'), 'Gemma 2');
   assert.equal(familyName('mamba'), 'mamba');
+});
+
+test('what an analyser found is a number with its unit, or a quoted text', () => {
+  assert.equal(analysis(1.234, { unit: 'nats' }), '1.23 nats');
+  assert.equal(analysis(1.234, undefined), '1.23');
+  assert.equal(analysis(' Paris', { unit: '' }), '“ Paris”');
+  assert.equal(analysis(undefined, { unit: 'nats' }), '–');
 });

@@ -13,6 +13,7 @@ const PAGE = 500; // messages a call
 const SESSIONS = 40; // sessions a call
 const NODES = 300; // drawn at once
 const EDGES_PER_NODE = 3;
+const KEPT_AFTER = 300; // ms
 const GRAPH_EVERY = 130; // ms between two graphs while tokens stream in
 
 /**
@@ -24,9 +25,12 @@ export function createActions(state, bridge) {
 
   // -- beginning ---------------------------------------------------------------------------------------------------
 
-  /** Says hello and puts the live or the last session on screen. Returns the last event known then. */
-  async function begin() {
-    const hello = /** @type {Hello} */ (await call('hello'));
+  /**
+   * Says hello and puts the live or the last session on screen. Returns the last event known then.
+   * @param {Hello | null} [said]   the program's answer, where it was asked already
+   */
+  async function begin(said = null) {
+    const hello = said ?? /** @type {Hello} */ (await call('hello'));
     state.hello = hello;
     state.connection = 'connected';
     state.connectionError = null;
@@ -34,6 +38,8 @@ export function createActions(state, bridge) {
     takeEngine(hello.engine);
     state.running = hello.live !== null;
     if (!hello.live) state.live = null;
+    const { path, message } = hello.store;
+    state.tell(...(message ? [{ name: 'sessions.db', message, hint: path }] : []), ...hello.problems);
     state.emit('hello', 'connection', 'running');
     try {
       await refreshSessions();
@@ -57,7 +63,7 @@ export function createActions(state, bridge) {
         state.connectionError = asRecord(error);
         state.emit('connection');
       },
-      back: begin,
+      back: () => begin(),
     });
   }
 
@@ -73,6 +79,7 @@ export function createActions(state, bridge) {
       } else if (event.kind === 'engine') takeEngine(event);
       else if (event.kind === 'refused') refused(event.error);
       else if (event.kind === 'installed') state.installed(event.id);
+      else if (event.kind === 'problem') state.tell(event);
       else if (event.kind === 'sessions_changed') refreshSessions().catch(quietly);
     }
     for (const [uid, list] of messages) state.receiveLive(uid, list);
@@ -84,6 +91,16 @@ export function createActions(state, bridge) {
     else if (engine.stage && state.stages.at(-1) !== engine.stage) state.stages.push(engine.stage);
     state.engine = engine;
     state.emit('engine');
+    if (engine.state === 'ready') keepChoice(engine);
+  }
+
+  /** What was chosen and could be loaded is chosen again at the next start. @param {Engine} engine */
+  function keepChoice({ model, saes }) {
+    const selected = state.hello?.selected;
+    if (!selected || !model || model !== state.model || saes.join() !== state.saes.join()) return;
+    if (model === selected.model && saes.join() === selected.saes.join()) return;
+    Object.assign(selected, { model, saes });
+    keep({ model, saes });
   }
 
   /** @param {ErrorRecord} error */
@@ -164,6 +181,46 @@ export function createActions(state, bridge) {
       return null;
     }
   }
+
+  // -- what stays: config.toml -----------------------------------------------------------------------------------------
+
+  /** @type {{model?: string, saes?: string[], settings?: Record<string, number>}} */
+  let unkept = {};
+  let keeping = 0;
+
+  /** Keeps what was chosen for the next start, a moment after the last change. @param {typeof unkept} changes */
+  function keep(changes) {
+    unkept = { ...unkept, ...changes, settings: { ...unkept.settings, ...changes.settings } };
+    clearTimeout(keeping);
+    keeping = window.setTimeout(writeKept, KEPT_AFTER);
+  }
+
+  async function writeKept() {
+    clearTimeout(keeping);
+    const { settings = {}, ...chosen } = unkept;
+    unkept = {};
+    const changes = { ...chosen, ...(Object.keys(settings).length ? { settings } : {}) };
+    if (!Object.keys(changes).length) return;
+    try {
+      await call('keep', changes);
+    } catch (error) {
+      const { kind, message, hint } = asRecord(error);
+      if (['disconnected', 'token'].includes(kind)) return; // told elsewhere
+      state.tell({ name: 'config.toml', message: `Until the next start only: ${message}`, hint });
+    }
+  }
+  document.addEventListener('visibilitychange', () => document.hidden && void writeKept());
+  window.addEventListener('pagehide', () => void writeKept());
+
+  /** Shows the report of a crash no more. */
+  async function dismissCrash() {
+    if (state.hello) state.hello.crash = null;
+    state.emit('hello');
+    await call('dismiss_crash').catch(quietly);
+  }
+
+  /** Has the program log a fault of the page. @param {string} text */
+  const report = (text) => call('page_fault', { text }).catch(() => {});
 
   // -- sessions ----------------------------------------------------------------------------------------------------
 
@@ -288,7 +345,22 @@ export function createActions(state, bridge) {
     }
   }
 
-  return { begin, listen, run, stop, load, cancel, saes, open, olderSessions, feature, openUrl };
+  return {
+    begin,
+    listen,
+    run,
+    stop,
+    load,
+    cancel,
+    keep,
+    saes,
+    open,
+    olderSessions,
+    feature,
+    openUrl,
+    dismissCrash,
+    report,
+  };
 }
 
 /** @typedef {ReturnType<typeof createActions>} Actions */

@@ -20,7 +20,7 @@ export class CallError extends Error {
  * @returns {Promise<Bridge>}
  */
 export async function connect() {
-  if (location.hash === '#window' || /** @type {any} */ (window).pywebview) {
+  if (location.hash.startsWith('#window') || /** @type {any} */ (window).pywebview) {
     const api = await windowApi();
     return { call: (method, params) => callWindow(api, method, params), inWindow: true };
   }
@@ -52,6 +52,7 @@ async function callServer(token, method, params = {}) {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', 'X-Axon-Token': token },
       body: JSON.stringify({ method, params }),
+      keepalive: method === 'keep' || method === 'remember', // they may be asked while the page is being closed
       signal: AbortSignal.timeout(((params.wait ?? 0) + 20) * 1000),
     });
   } catch {

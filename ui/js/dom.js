@@ -53,5 +53,33 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/**
+ * A button that copies a text and says so.
+ * @param {string} text
+ */
+export function copying(text) {
+  const button = el('button', { type: 'button', className: 'plain' }, 'Copy the report');
+  button.addEventListener('click', async () => {
+    setText(button, (await copy(text)) ? 'Copied' : 'Not copied: the clipboard is closed to this page');
+  });
+  return button;
+}
+
+/** Puts a text on the clipboard; tells whether that worked. @param {string} text */
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // Some web views have no clipboard for pages, but copy what is selected.
+    const box = el('textarea', { value: text, className: 'visually-hidden' });
+    document.body.append(box);
+    box.select();
+    const copied = document.execCommand('copy');
+    box.remove();
+    return copied;
+  }
+}
+
 /** Whether the user asked the system for less motion. */
 export const calm = () => matchMedia('(prefers-reduced-motion: reduce)').matches;

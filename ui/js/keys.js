@@ -75,8 +75,9 @@ function togglePane(name) {
   remember(`no-${name}`, hidden);
 }
 
-/** Whether keys belong to a control: text fields, and the sliders and lists that use arrow keys. @param {any} target */
-const typing = (target) => target instanceof Element && target.closest('textarea, input, select, [popover]') !== null;
+/** Whether keys belong to a control: text fields, and sliders, lists and texts that are moved with arrow keys. @param {any} target */
+const typing = (target) =>
+  target instanceof Element && target.closest('textarea, input, select, [popover], .notice ul') !== null;
 
 /** @param {any} target */
 const pressable = (target) => target instanceof Element && target.closest('button, summary, a') !== null;

@@ -3,7 +3,7 @@
 //
 // Ids that tests and scripts may rely on:
 //   #prompt #run #stop #settings #model #saes #theme #help            top bar
-//   #failure #disconnected #problems                                  notices under it
+//   #failure #disconnected #problems #crash #fault                    notices under it
 //   #sessions [data-session]                                          past sessions
 //   #graph #sae #edges-by #fit #reset #freeze #dimensions             graph; #graph[data-mode] is "3d" or "2d"
 //   #empty #loading                                                   its overlays
@@ -21,6 +21,7 @@ import { asRecord, createActions } from './actions.js';
 import { connect } from './bridge.js';
 import { startKeys } from './keys.js';
 import { activePanel } from './panels/active.js';
+import { coloringPanel } from './panels/coloring.js';
 import { emptyPanel } from './panels/empty.js';
 import { featurePanel } from './panels/feature.js';
 import { graphPanel } from './panels/graph.js';
@@ -34,16 +35,25 @@ import { settingsPanel } from './panels/settings.js';
 import { statusPanel } from './panels/status.js';
 import { tokensPanel } from './panels/tokens.js';
 import { transportPanel } from './panels/transport.js';
+import { startFaults } from './panels/faults.js';
+import { startRemembering } from './remember.js';
 import { State } from './state.js';
-import { startTheme } from './theme.js';
+import { guessTheme, startTheme } from './theme.js';
+
+guessTheme();
+const bridge = await connect();
+const first = /** @type {Hello | null} */ (await bridge.call('hello').catch(() => null));
+startRemembering(
+  first?.remembered ?? {},
+  (name, value) => void bridge.call('remember', { name, value }).catch(() => {}),
+);
 
 const state = new State();
 startTheme(state);
-noticesPanel(state);
-const bridge = await connect();
 const actions = createActions(state, bridge);
-
-const settings = settingsPanel(state);
+startFaults(actions);
+noticesPanel(state, actions);
+const settings = settingsPanel(state, actions);
 const prompt = promptPanel(state, actions, settings);
 pickerPanel(state, actions);
 sessionsPanel(state, actions);
@@ -53,6 +63,7 @@ loadingPanel(state, actions);
 activePanel(state);
 featurePanel(state, actions);
 tokensPanel(state);
+coloringPanel(state);
 transportPanel(state);
 statusPanel(state);
 state.emit('choice', 'cursor', 'theme'); // what can be drawn before the program has answered
@@ -60,12 +71,16 @@ startKeys(state, actions, { prompt, graph, help: helpDialog() });
 
 if (new URLSearchParams(location.search).has('test')) Object.assign(window, { __app: { state, actions, graph } });
 
+/** @import { Hello } from './types.js' */
+
 /** Begins, again and again until the program answers. Returns the last event known then. */
 async function beginning() {
+  let hello = first;
   for (;;) {
     try {
-      return await actions.begin();
+      return await actions.begin(hello);
     } catch (error) {
+      hello = null;
       state.connection = 'disconnected';
       state.connectionError = asRecord(error);
       state.emit('connection');

@@ -1,7 +1,20 @@
 // @ts-check
-// What the page remembers between visits: choices of the view, never data. Forgetting is fine, failing is not.
+// What the page remembers between visits: choices of the view, never data. The program keeps them, since each start has
+// an address of its own, and with it a browser's storage of its own. Forgetting is fine, failing is not.
 
-const PREFIX = 'axon.';
+/** @type {Record<string, unknown>} */
+let remembered = {};
+/** @type {(name: string, value: unknown) => void} */
+let tell = () => {};
+
+/**
+ * @param {Record<string, unknown>} values   what the program remembers
+ * @param {(name: string, value: unknown) => void} send   has the program remember more
+ */
+export function startRemembering(values, send) {
+  remembered = { ...values };
+  tell = send;
+}
 
 /**
  * @template T
@@ -10,12 +23,8 @@ const PREFIX = 'axon.';
  * @returns {T}
  */
 export function recall(name, fallback) {
-  try {
-    const text = localStorage.getItem(PREFIX + name);
-    return text === null ? fallback : JSON.parse(text);
-  } catch {
-    return fallback; // storage switched off, or text of an older version
-  }
+  const value = remembered[name];
+  return typeof value === typeof fallback ? /** @type {T} */ (value) : fallback;
 }
 
 /**
@@ -23,9 +32,7 @@ export function recall(name, fallback) {
  * @param {unknown} value
  */
 export function remember(name, value) {
-  try {
-    localStorage.setItem(PREFIX + name, JSON.stringify(value));
-  } catch {
-    // storage switched off or full: the choice lasts for this visit
-  }
+  if (remembered[name] === value) return;
+  remembered[name] = value;
+  tell(name, value);
 }

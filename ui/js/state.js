@@ -5,7 +5,7 @@
 import { recall, remember } from './remember.js';
 import { emptySession, firstPosition, lastPosition, receive } from './session.js';
 
-/** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, Message, Sae, SessionRow } from './types.js' */
+/** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, Message, Problem, Sae, SessionRow } from './types.js' */
 /** @import { Session } from './session.js' */
 
 /** Everything that can happen. An event says that something changed; what it is now stands in the state. */
@@ -15,6 +15,7 @@ export const EVENTS = /** @type {const} */ ([
   'engine', // loading stages, ready, running, failed
   'running', // a run was asked for, began or ended
   'failure', // something to say beside the prompt, or no longer
+  'problems', // something is not as it should be and stops nothing
   'sessions', // the list of past sessions
   'session', // another session is on screen
   'steps', // the session on screen grew or ended
@@ -27,7 +28,7 @@ export const EVENTS = /** @type {const} */ ([
 ]);
 /** @typedef {typeof EVENTS[number]} EventName */
 
-/** @typedef {"surprise" | "unexplained" | "feature"} ColorBy */
+/** @typedef {string} ColorBy  "feature", "unexplained", or an analysis as `byAnalysis` writes it */
 
 export class State {
   // -- the program
@@ -41,6 +42,7 @@ export class State {
   /** @type {boolean} a run was asked for and has not ended */ running = false;
   /** @type {Session | null} */ live = null;
   /** @type {ErrorRecord | null} */ failure = null;
+  /** @type {Problem[]} */ problems = [];
 
   // -- the session on screen
   /** @type {SessionRow[]} newest first */ sessions = [];
@@ -60,7 +62,7 @@ export class State {
   /** @type {number | null} */ hover = null;
   /** @type {EdgesBy} */ edgesBy = recall('edgesBy', /** @type {EdgesBy} */ ('lift'));
   /** @type {number} activations below are not listed */ threshold = 0;
-  /** @type {ColorBy} */ colorBy = recall('colorBy', /** @type {ColorBy} */ ('feature'));
+  /** @type {ColorBy} */ colorBy = recall('colorBy', 'feature');
 
   /** @type {Map<EventName, (() => void)[]>} */ #listeners = new Map(EVENTS.map((event) => [event, []]));
   /** @type {Set<EventName>} */ #due = new Set();
@@ -237,6 +239,15 @@ export class State {
   listAbove(threshold) {
     this.threshold = threshold;
     this.emit('choice');
+  }
+
+  /** Something that stops nothing; the same one is told once. @param {Problem[]} found */
+  tell(...found) {
+    const fresh = found.filter(
+      ({ name, message }) => !this.problems.some((known) => known.name === name && known.message === message),
+    );
+    this.problems = [...this.problems, ...fresh];
+    if (fresh.length) this.emit('problems');
   }
 
   /** @param {ErrorRecord | null} failure */

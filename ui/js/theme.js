@@ -16,6 +16,12 @@ export function theme() {
   return system.matches ? 'light' : 'dark';
 }
 
+/** Before the program has said what it remembers: the window's address says it, so that nothing flashes. */
+export function guessTheme() {
+  const said = /[#&]theme=(dark|light)\b/.exec(location.hash);
+  if (said) document.documentElement.dataset.theme = said[1];
+}
+
 /** @param {State} state */
 export function startTheme(state) {
   const chosen = recall('theme', '');

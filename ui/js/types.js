@@ -15,7 +15,8 @@
  *   settings: Record<string, number>, device: string, dtype: string, notes?: string[]}} Start
  * @typedef {{kind: "step", position: number, is_prompt: boolean, is_bos?: boolean, token_id: number, piece: string,
  *   text: string, logprob: number | null, entropy: number, alternatives: Alternative[],
- *   saes: Record<string, Reading>, next: {token_id: number, text: string} | null, ms: number}} Step
+ *   saes: Record<string, Reading>, analyses?: Record<string, number | string>,
+ *   next: {token_id: number, text: string} | null, ms: number}} Step
  * @typedef {{kind: "end", reason: string, prompt_tokens: number, new_tokens: number, ms_per_token: number | null,
  *   error?: ErrorRecord}} End
  * @typedef {Start | Step | End} Message
@@ -29,8 +30,11 @@
  * @typedef {{id: string, model: string, hook: string, width: number, size_bytes: number, installed: boolean,
  *   neuronpedia: string, about: string, refused: string}} Sae
  * @typedef {Record<string, [low: number, high: number, whole: boolean]>} Ranges
+ * @typedef {{about: string, high: number | null, unit: string}} AnalyserInfo
+ * @typedef {{name: string, path: string, when: string, text: string}} CrashReport
  * @typedef {{version: string, offline: boolean, models: Model[], saes: Sae[], settings: Record<string, number>,
- *   ranges: Ranges, selected: {model: string | null, saes: string[]}, problems: Problem[], engine: Engine,
+ *   defaults: Record<string, number>, analysers: Record<string, AnalyserInfo>, remembered: Record<string, unknown>,
+ *   crash: CrashReport | null, ranges: Ranges, selected: {model: string | null, saes: string[]}, problems: Problem[], engine: Engine,
  *   live: string | null, last_event: number,
  *   store: {path: string, read_only: boolean, message: string | null}}} Hello
  *

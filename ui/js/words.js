@@ -63,6 +63,16 @@ export function number(value) {
   return value.toFixed(2);
 }
 
+/**
+ * What an analyser found: a number with its unit, or a text in quotation marks.
+ * @param {number | string | null | undefined} value
+ * @param {{unit: string}} [info]
+ */
+export function analysis(value, info) {
+  if (typeof value === 'string') return quoted(value);
+  return value === null || value === undefined ? '–' : `${number(value)} ${info?.unit ?? ''}`.trim();
+}
+
 /** @param {number | null | undefined} share  0..1 */
 export function percent(share) {
   if (share === null || share === undefined || !Number.isFinite(share)) return '–';
@@ -93,7 +103,8 @@ export function progressOf(done, total) {
 }
 
 /** A family of models as people call it. @param {string} family */
-export const familyName = (family) => ({ gpt2: 'GPT-2', pythia: 'Pythia', gemma2: 'Gemma 2' })[family] ?? family;
+export const familyName = (family) =>
+  ({ gpt2: 'GPT-2', pythia: 'Pythia', gemma2: 'Gemma 2', 'your own': 'Your own' })[family] ?? family;
 
 /** @param {number} count @param {string} one @param {string} [many] */
 export const counted = (count, one, many = `${one}s`) => `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
@@ -117,7 +128,7 @@ export function hookName(hook) {
 }
 
 /** @param {Sae | undefined} sae @param {string} id */
-export const saeName = (sae, id) => (sae ? hookName(sae.hook) : id);
+export const saeName = (sae, id) => (sae?.hook ? hookName(sae.hook) : id);
 
 /**
  * When something happened, short: the time today, the date before.

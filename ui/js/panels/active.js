@@ -5,7 +5,7 @@ import { $, el, setText } from '../dom.js';
 import { activationColor, css } from '../color.js';
 import { readingAt, strongestUpTo } from '../session.js';
 import { theme } from '../theme.js';
-import { counted, featureName, number, percent, quoted } from '../words.js';
+import { analysis, counted, featureName, number, percent, quoted } from '../words.js';
 
 /** @import { State } from '../state.js' */
 /** @import { ActiveFeature, Step } from '../types.js' */
@@ -94,6 +94,9 @@ export function activePanel(state) {
   /** @param {Step | undefined} step */
   function sayMeasures(step) {
     const reading = step && !step.is_bos ? step.saes[state.sae] : null;
+    const analysers = state.hello?.analysers ?? {};
+    const found = step?.analyses ?? {};
+    const names = new Set([...Object.keys(analysers), ...Object.keys(found)]);
     measures.replaceChildren(
       measure('L0', reading ? String(reading.l0) : '–', 'How many features are active at this token'),
       measure(
@@ -101,12 +104,10 @@ export function activePanel(state) {
         percent(reading?.unexplained),
         'Share of the model’s activity here that the SAE does not reproduce',
       ),
-      measure('entropy', step ? `${number(step.entropy)} nats` : '–', 'How open the next token is; 0 = certain'),
-      measure(
-        'surprise',
-        step?.logprob === null || !step ? '–' : `${number(-step.logprob)} nats`,
-        'How improbable this token was: −log p',
-      ),
+      ...[...names].map((name) => {
+        const value = analysis(found[name], analysers[name]);
+        return measure(name, value, `${name}: ${value}\n${analysers[name]?.about ?? 'No plugin says what this is.'}`);
+      }),
     );
   }
 

@@ -1,17 +1,22 @@
 // @ts-check
 // What went wrong, in place: a refused run near the prompt, a lost connection, plugins and files with problems.
 
-import { $, el, icon } from '../dom.js';
+import { $, copying, el, icon } from '../dom.js';
+import { counted } from '../words.js';
 
+/** @import { Actions } from '../actions.js' */
 /** @import { State } from '../state.js' */
 /** @import { Problem } from '../types.js' */
 
-/** @param {State} state */
-export function noticesPanel(state) {
+/**
+ * @param {State} state
+ * @param {Actions} actions
+ */
+export function noticesPanel(state, actions) {
   const failure = $('failure');
   const disconnected = $('disconnected');
   const problems = $('problems');
-  let dismissed = false;
+  const crash = $('crash');
 
   state.on('failure', () => {
     failure.hidden = !state.failure;
@@ -28,17 +33,27 @@ export function noticesPanel(state) {
     disconnected.replaceChildren(...said(state.connectionError), ...(trying ? [trying] : []));
   });
 
-  state.on('hello', () => {
-    const store = state.hello?.store;
-    const found = [...(state.hello?.problems ?? [])];
-    if (store?.message) found.unshift({ name: 'sessions.db', message: store.message, hint: store.path });
-    problems.hidden = dismissed || !found.length;
+  let dismissed = 0; // how many of them were there when the user had read enough
+  state.on('problems', () => {
+    const found = state.problems;
+    problems.hidden = found.length <= dismissed;
     problems.replaceChildren(
-      el('ul', {}, ...found.map(problem)),
+      el('ul', { tabIndex: 0, 'aria-label': counted(found.length, 'problem') }, ...found.slice(dismissed).map(problem)),
       closing('Dismiss the problems', () => {
-        dismissed = true;
+        dismissed = state.problems.length;
         problems.hidden = true;
       }),
+    );
+  });
+
+  state.on('hello', () => {
+    const report = state.hello?.crash ?? null;
+    crash.hidden = !report;
+    if (!report) return crash.replaceChildren();
+    crash.replaceChildren(
+      ...said({ message: 'AXON Shell ended unexpectedly last time.', hint: `${report.when}, report: ${report.path}` }),
+      copying(report.text),
+      closing('Dismiss the report', () => void actions.dismissCrash()),
     );
   });
 }

@@ -5,6 +5,7 @@
 import { $, el, setText } from '../dom.js';
 import { recall, remember } from '../remember.js';
 
+/** @import { Actions } from '../actions.js' */
 /** @import { State } from '../state.js' */
 
 /**
@@ -71,8 +72,11 @@ const CONTROLS = [
   },
 ];
 
-/** @param {State} state */
-export function settingsPanel(state) {
+/**
+ * @param {State} state
+ * @param {Actions} actions
+ */
+export function settingsPanel(state, actions) {
   const popover = $('settings-popover');
   /** @type {Record<string, HTMLInputElement>} */
   const numbers = {};
@@ -88,8 +92,7 @@ export function settingsPanel(state) {
 
   state.on('hello', () => {
     if (popover.childElementCount || !state.hello) return;
-    const { settings, ranges } = state.hello;
-    const chosen = { ...settings, ...recall('settings', /** @type {Record<string, number>} */ ({})) };
+    const { settings, defaults, ranges } = state.hello;
     popover.append(
       el(
         'div',
@@ -97,11 +100,11 @@ export function settingsPanel(state) {
         el('h2', {}, 'Sampling'),
         el(
           'button',
-          { type: 'button', className: 'quiet', id: 'settings-defaults', onclick: () => restore(settings) },
+          { type: 'button', className: 'quiet', id: 'settings-defaults', onclick: () => restore(defaults) },
           'Defaults',
         ),
       ),
-      ...CONTROLS.map((control) => row(control, chosen[control.name], ranges[control.name])),
+      ...CONTROLS.map((control) => row(control, settings[control.name], ranges[control.name])),
       el(
         'div',
         { className: 'setting' },
@@ -112,7 +115,7 @@ export function settingsPanel(state) {
       ),
     );
     if (ranges.seed) seed.max = String(ranges.seed[1]);
-    seed.value = String(chosen.seed ?? 0);
+    seed.value = String(settings.seed);
     seed.disabled = random.checked;
   });
 
@@ -140,13 +143,16 @@ export function settingsPanel(state) {
         String((Number(slider.value) - Number(slider.min)) / (Number(slider.max) - Number(slider.min))),
       );
       setText(output, field.value === '' ? '' : control.means(Number(field.value)));
-      save();
+    };
+    const change = () => {
+      show();
+      keep(control.name, field);
     };
     slider.addEventListener('input', () => {
       field.value = slider.value;
-      show();
+      change();
     });
-    field.addEventListener('input', show);
+    field.addEventListener('input', change);
     field.value = String(value);
     show();
     return el('div', { className: 'setting' }, el('label', { for: id }, control.title), slider, field, output);
@@ -160,11 +166,11 @@ export function settingsPanel(state) {
     }
   }
 
-  const save = () =>
-    remember(
-      'settings',
-      Object.fromEntries(Object.entries(numbers).map(([name, field]) => [name, Number(field.value)])),
-    );
+  /** Keeps a value for the next start, unless the program would refuse it. */
+  const keep = (/** @type {string} */ name, /** @type {HTMLInputElement} */ field) => {
+    if (field.validity.valid && field.value !== '') actions.keep({ settings: { [name]: field.valueAsNumber } });
+  };
+  seed.addEventListener('input', () => keep('seed', seed));
   random.addEventListener('change', () => {
     seed.disabled = random.checked;
     remember('randomSeed', random.checked);

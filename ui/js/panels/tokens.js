@@ -4,17 +4,15 @@
 
 import { $, el, setText } from '../dom.js';
 import { ground } from '../color.js';
-import { activationsOf } from '../session.js';
+import { analysisOf, sharesOf } from '../coloring.js';
 import { theme } from '../theme.js';
-import { endReason, featureName, quoted, visible } from '../words.js';
+import { analysis, endReason, featureName, number, quoted, visible } from '../words.js';
 
 /** @import { Session } from '../session.js' */
 /** @import { State } from '../state.js' */
 /** @import { Step } from '../types.js' */
 
 const BLOCK = 200; // tokens; a new block begins at the next line break or here
-const SURPRISING = 6; // nats: colored as strongly as it gets
-const POOR = 0.5; // unexplained share: likewise
 
 /** @param {State} state */
 export function tokensPanel(state) {
@@ -81,7 +79,7 @@ export function tokensPanel(state) {
         tabIndex: -1,
         'aria-selected': 'false',
         'aria-label': spoken(step),
-        title: spoken(step),
+        title: [spoken(step), ...analysesOf(step)].join('\n'),
       },
       text,
     );
@@ -95,6 +93,12 @@ export function tokensPanel(state) {
     return top ? `${name}, top feature ${featureName(top.feature, top.label)}` : name;
   }
 
+  /** What analysers say of a token, a line each. @param {Step} step */
+  const analysesOf = (step) =>
+    Object.entries(step.analyses ?? {}).map(
+      ([name, value]) => `${name} ${analysis(value, state.hello?.analysers[name])}`,
+    );
+
   function color() {
     const steps = state.session?.steps ?? [];
     const feature = state.colorBy === 'feature' ? `${state.feature?.sae} ${state.feature?.feature}` : '';
@@ -102,24 +106,12 @@ export function tokensPanel(state) {
     if (wanted === colored) return;
     const repaint = !colored.startsWith(wanted.slice(0, wanted.lastIndexOf(' ') + 1)); // not just more tokens
     colored = wanted;
-    sharesOf(steps).forEach((share, i) => {
+    sharesOf(steps, state, state.hello?.analysers ?? {}).forEach((share, i) => {
       if (!tokens[i] || (painted[i] === share && !repaint)) return;
       painted[i] = share;
       paint(tokens[i], share);
     });
     setText($('coloring'), coloring());
-  }
-
-  /** How strongly each token is colored, 0..1. @param {Step[]} steps @returns {number[]} */
-  function sharesOf(steps) {
-    const { colorBy, feature, sae } = state;
-    if (colorBy === 'surprise')
-      return steps.map((step) => (step.logprob === null ? 0 : Math.min(1, -step.logprob / SURPRISING)));
-    if (colorBy === 'unexplained') return steps.map((step) => Math.min(1, (step.saes[sae]?.unexplained ?? 0) / POOR));
-    if (!feature) return steps.map(() => 0);
-    const activations = activationsOf(steps, feature.sae, feature.feature);
-    const strongest = Math.max(...activations, 1e-9);
-    return activations.map((activation) => activation / strongest);
   }
 
   /** @param {HTMLElement} token @param {number} share */
@@ -130,7 +122,12 @@ export function tokensPanel(state) {
   }
 
   function coloring() {
-    if (state.colorBy === 'surprise') return 'colored by surprise, −log p';
+    const name = analysisOf(state.colorBy);
+    if (name !== null) {
+      const { about = '', high = null, unit = '' } = state.hello?.analysers[name] ?? {};
+      const full = high === null ? 'the highest in full' : `in full from ${number(high)} ${unit}`.trim();
+      return `colored by ${name}, ${full}${about && `: ${about}`}`;
+    }
     if (state.colorBy === 'unexplained') return 'colored by the share the SAE leaves unexplained';
     if (!state.feature) return 'select a feature to see where it fires';
     return `colored by feature ${state.feature.feature}`;

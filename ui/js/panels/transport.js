@@ -15,8 +15,6 @@ export function transportPanel(state) {
   const follow = $('follow');
   /** @type {HTMLSelectElement} */
   const speed = $('speed');
-  /** @type {HTMLSelectElement} */
-  const colorBy = $('color-by');
   let timer = 0;
 
   $('step-back').addEventListener('click', () => state.moveTo(state.t - 1));
@@ -25,8 +23,6 @@ export function transportPanel(state) {
   follow.addEventListener('click', () => state.follow());
   scrubber.addEventListener('input', () => state.moveTo(Number(scrubber.value)));
   speed.addEventListener('change', () => (state.speed = Number(speed.value)));
-  colorBy.value = state.colorBy;
-  colorBy.addEventListener('change', () => state.colorTokensBy(/** @type {any} */ (colorBy.value)));
 
   /** One token on, and the next after a while; stops at the end. */
   function tick() {
