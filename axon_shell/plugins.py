@@ -147,9 +147,9 @@ def require_installed(model: ModelSpec, saes: Sequence[SaeSpec]) -> None:
     specs: list[Spec] = [model, *saes]
     absent = [spec for spec in specs if on_hub(spec) and not installed(spec)]
     if absent:
-        size = sum(spec.size_bytes for spec in absent)
+        size = f" ({readable_size(sum(sizes))})" if all(sizes := [spec.size_bytes for spec in absent]) else ""
         raise NotInstalled(
-            f"{' and '.join(spec.id for spec in absent)} must be downloaded first ({readable_size(size)}).",
+            f"{' and '.join(spec.id for spec in absent)} must be downloaded first{size}.",
             f"`axon-shell download {' '.join([model.id, *(sae.id for sae in saes)])}` fetches what is missing.",
         )
 
@@ -208,7 +208,7 @@ def add_entries(config: Config, found: Catalogue) -> None:
             with problems_of(f"model {entry.id}", found):
                 for sae in saes_for(entry, found.models[entry.id], others):
                     found.saes.setdefault(sae.id, sae)
-                if entry.sae:
+                if entry.sae and not any(problem.name == f"SAE {entry.sae}" for problem in found.problems):
                     found.choose(entry.id, [entry.sae])
 
 

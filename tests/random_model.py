@@ -6,11 +6,13 @@ Random weights are the harder test of exactness: no number is small by training.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from sae_lens import SAE
 from sae_lens.registry import SAE_CLASS_REGISTRY
 from sae_lens.saes.sae import SAEMetadata
@@ -177,6 +179,26 @@ def shape(vocabulary: int, bos: int) -> dict[str, Any]:
     }
 
 
+def further(name: str, **changes: Any) -> Callable[[int, int], PreTrainedModel]:
+    """A model of another architecture of Hugging Face's, by its class name."""
+
+    def make(vocabulary: int, bos: int) -> PreTrainedModel:
+        config = getattr(transformers, f"{name}Config")(**shape(vocabulary, bos) | {"pad_token_id": bos} | changes)
+        return getattr(transformers, f"{name}ForCausalLM")(config)
+
+    return make
+
+
+# Architectures that keep their numbers in ways of their own: in place (Falcon), without the batch (OPT), without a
+# weight in the normalisation (OLMo), beside each other (Phi), with positions in the attention scores (Bloom).
+FURTHER = {
+    "mistral": further("Mistral", num_key_value_heads=HEADS // 2),
+    "phi": further("Phi"),
+    "falcon": further("Falcon"),
+    "opt": further("OPT", ffn_dim=4 * WIDTH, word_embed_proj_dim=WIDTH),
+    "olmo": further("Olmo"),
+    "bloom": further("Bloom", n_layer=LAYERS, n_head=HEADS),
+}
 NETWORKS = {
     "gpt2": gpt2,
     "gpt_neox": pythia,
@@ -186,6 +208,7 @@ NETWORKS = {
     "qwen3": qwen3,
     "gemma3": gemma3,
     "gemma3 with images": gemma3_with_images,
+    **FURTHER,
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from random_model import CONTEXT, LAYERS, make_model, make_sae
+from random_model import CONTEXT, FURTHER, LAYERS, make_model, make_sae
 from torch.nn import Linear
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -194,6 +194,8 @@ def test_direct_effects_add_up_to_the_logit(model: Model):
     directions = path.directions(residual, torch.full((len(residual),), 7))
     bias = getattr(path.norm, "bias", None)
     constant = bias @ path.unembed[7] if bias is not None else 0
+    if (bias := model.network.get_output_embeddings().bias) is not None:  # Phi's
+        constant = constant + bias[7]
     torch.testing.assert_close((residual * directions).sum(-1) + constant, logits[:, 7], atol=1e-3, rtol=1e-4)
 
 
@@ -212,3 +214,29 @@ def test_places_that_do_not_exist_are_refused(model: Model):
         with pytest.raises(WeightsError, match="no hook point") as error:
             model.find([name])
         assert error.value.hint
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_further_architectures_equal_the_bridge(name: str, tmp_path: Path):
+    """Anyone's model: what TransformerLens's bridge supports is read right, or through that bridge."""
+    model = load_model(make_model(tmp_path, family=name), CPU, lambda stage: None)
+    ids = model.tokens(PROMPT, model.bos)
+    with torch.no_grad():
+        logits, known = model.bridge.run_with_cache(torch.tensor([ids]))
+        plain = model.network(torch.tensor([ids])).logits
+    torch.testing.assert_close(logits, plain, atol=1e-4, rtol=1e-4)
+    names = [f"blocks.{layer}.{place}" for layer in range(LAYERS) for place in EVERYWHERE]
+    names = [one for one in names if one in known]
+    assert len(names) >= 3 * LAYERS
+    with Stream(model, names, CONTEXT) as stream:
+        assert not stream.places.bridged
+        passes = [stream.feed(ids[:3]), *(stream.feed([token]) for token in ids[3:])]
+        predicted = torch.cat([stream.logits(p.hidden) for p in passes])
+    torch.testing.assert_close(predicted, plain[0], atol=1e-4, rtol=1e-4)
+    for one in names:
+        found = torch.cat([p.captured[one] for p in passes])
+        torch.testing.assert_close(
+            found, known[one][0].flatten(1), atol=5e-5, rtol=1e-4, msg=lambda m, n=one: f"{n}: {m}"
+        )
+    test_direct_effects_add_up_to_the_logit(model)
+    test_a_session_runs_and_its_taps_come_off(model, tmp_path / "sae")

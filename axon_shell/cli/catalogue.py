@@ -121,13 +121,20 @@ def bars(as_json: bool) -> Iterator[Callable[[str], Callable[[int, int], None]]]
             lambda name: lambda done, total: print_json({"kind": "progress", "id": name, "done": done, "total": total})
         )
         return
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.progress import TransferSpeedColumn as SpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), SpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
 
         def bar(name: str) -> Callable[[int, int], None]:
-            task = progress.add_task(name, total=None)
-            return lambda done, total: progress.update(task, completed=done, total=total)
+            tasks: list[TaskID] = []  # none before the first byte: a download that is refused shows no bar
+
+            def tell(done: int, total: int) -> None:
+                if not tasks:
+                    tasks.append(progress.add_task(name, total=None))
+                progress.update(tasks[0], completed=done, total=total)
+
+            return tell
 
         yield bar

@@ -104,6 +104,8 @@ class Printer:
 
     def start(self, message: Message) -> None:
         self.console.print(f"[dim]session {message['session']}  {message['model']}  {', '.join(message['saes'])}[/]")
+        for note in message.get("notes", ()):  # what to know before believing the numbers
+            self.console.print(Text(note, style="yellow"), soft_wrap=True)
 
     def step(self, message: Message) -> None:
         if message.get("is_bos"):

@@ -43,14 +43,16 @@ class DirectPath:
 def direct_path(model: Model) -> DirectPath:
     """The direct path of a loaded model."""
     norm = model.adapter.get_component(model.network, "ln_final")
-    weight = norm.weight.detach()
+    unembed = model.network.get_output_embeddings().weight.detach()
+    weight = getattr(norm, "weight", None)  # OLMo's has none
+    weight = unembed.new_ones(unembed.shape[1]) if weight is None else weight.detach()
     return DirectPath(
         norm=norm,
         # Gemma stores the difference of each weight from 1.
         weight=1 + weight if type(norm).__name__.startswith("Gemma") else weight,
-        centres=isinstance(norm, nn.LayerNorm),
-        epsilon=norm.eps if hasattr(norm, "eps") else norm.variance_epsilon,
-        unembed=model.network.get_output_embeddings().weight.detach(),
+        centres=type(norm).__name__.endswith("LayerNorm"),  # PyTorch's, OLMo's, Cohere's; the others are RMSNorms
+        epsilon=next((getattr(norm, name) for name in ("eps", "variance_epsilon") if hasattr(norm, name)), 1e-5),
+        unembed=unembed,
     )
 
 

@@ -63,7 +63,8 @@ class Stream:
 
     def capture(self, name: str, x: torch.Tensor) -> None:
         """Keep what passes a hook point, (1, positions, ...), heads side by side."""
-        self.captured[name] = x[0].detach().flatten(1)
+        # A copy, as some models (Falcon) go on with the same memory; OPT leaves the batch out inside a block.
+        self.captured[name] = (x if x.dim() == 2 else x[0]).detach().flatten(1).clone()
 
     @torch.no_grad()
     def feed(self, ids: Sequence[int]) -> Pass:
