@@ -191,9 +191,10 @@ def show_window(
     server.start()
     theme = str(bridge.remembered.values.get("theme", ""))
     theme = theme if theme in BACKGROUNDS else ""  # what the system has
-    frame, screen = frame_from(bridge.remembered.values.get("window")), None
-    if frame.x is not None:
-        frame, screen = fitted(frame, webview.initialize(toolkit).get_screens())
+    screens = []
+    with suppress(Exception):  # where there is no web view: starting it says why
+        screens = webview.initialize(toolkit).get_screens()
+    frame, screen = fitted(frame_from(bridge.remembered.values.get("window")), screens)
     window = webview.create_window(
         "AXON Shell",
         f"{server.url}#window{f'&theme={theme}' if theme else ''}",

@@ -30,6 +30,7 @@ MODEL_WEIGHTS = "model*.safetensors"
 EMBEDDINGS = ("wte.weight", "embed_tokens.weight", "embed_in.weight")  # (vocabulary, d_model)
 LINEAR = "encoder.weight"  # a linear layer's: outputs first
 ENCODERS = ("W_enc", "w_enc", LINEAR)
+DECODERS = ("W_dec", "w_dec")
 LONGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
 # Modules of a block, what passes them, and what TransformerLens calls that.
 PLACES = {
@@ -149,6 +150,11 @@ def sae_facts(folder: Path, form: str, names: str = "") -> SaeFacts:
             hook = hook_of(release, path, form) if "gemma-scope" in names else ""
     file = folder / FORMATS.get(form, ("",))[-1]
     shapes = shapes_in(file) if file.is_file() else {}
+    if shapes and not shapes.keys() & {*ENCODERS, *DECODERS}:
+        raise WeightsError(
+            f"{file} holds no SAE: it has no encoder and no decoder, but {min(shapes)} and others.",
+            "Correct `folder`: the file is of something else, such as a language model.",
+        )
     found = said
     if name := next((name for name in ENCODERS if len(shapes.get(name, ())) == 2), ""):
         takes, width = shapes[name][::-1] if name == LINEAR else shapes[name]

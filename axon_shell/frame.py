@@ -61,7 +61,8 @@ def fitted(frame: Frame, screens: Sequence[Screen]) -> tuple[Frame, Screen | Non
         if not on or home is not main or y > home.y + home.height - TITLE_BAR:
             x = y = None
     width = max(SMALLEST[0], min(frame.width, home.width))
-    height = max(SMALLEST[1], min(frame.height, home.height))
+    # Where the system chooses the place, its panels and the title bar need some of the screen.
+    height = max(SMALLEST[1], min(frame.height, home.height - (TITLE_BAR if y is None else 0)))
     return Frame(width, height, x, y, frame.maximized), None if home is main else home
 
 

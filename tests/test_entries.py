@@ -443,6 +443,10 @@ def test_mistakes_in_the_entry_of_an_sae(home: Path, made: Path, keys: str, says
     [
         (lambda home: (home / "sae/cfg.json").write_text("{"), "cfg.json is damaged"),
         (lambda home: cut(home / "sae/sae_weights.safetensors", -9), "bytes instead of"),
+        (
+            lambda home: shutil.copy(home / "model/model.safetensors", home / "sae/sae_weights.safetensors"),
+            "holds no SAE",
+        ),
         (lambda home: change(home / "sae/cfg.json", d_in=64), "wrong shapes: cfg.json says vectors of 64"),
         (lambda home: change(home / "sae/cfg.json", d_sae=99), "wrong shapes: cfg.json says features in number 99"),
         (lambda home: make_sae(home / "sae", POST, width=64), f"takes vectors of 64 numbers, but m has {WIDTH}"),

@@ -34,6 +34,7 @@ MAIN, RIGHT, LEFT = Screen(0, 0, 1920, 1080), Screen(1920, 0, 2560, 1440), Scree
         (Frame(1400, 900, 2000, 50), [MAIN], Frame(1400, 900), None),  # that screen is gone
         (Frame(1400, 900, 100, 1060), [MAIN], Frame(1400, 900), None),  # its title bar could not be reached
         (Frame(3000, 2000, 0, 0), [MAIN], Frame(1920, 1080, 0, 0), None),
+        (Frame(), [Screen(0, 0, 1366, 768)], Frame(1280, 708), None),  # a small laptop
         (Frame(), [], Frame(), None),
     ],
 )
