@@ -62,6 +62,15 @@ def test_the_examples_of_entries_are_entries_and_name_every_key():
                 assert table[name][0][f.name] == f.default, f.name
 
 
+@pytest.mark.parametrize("kind", [Config, Start, Settings, PluginSettings, ModelEntry, SaeEntry])
+def test_every_setting_is_set_by_a_test_of_what_it_does(kind: type):
+    """A setting that no test but this file's ever sets may do nothing at all."""
+    files = [p for p in (REPOSITORY / "tests").glob("test_*.py") if p.name not in ("test_config.py", "test_docs.py")]
+    tests = "\n".join(path.read_text("utf-8") for path in files)
+    for f in fields(kind):
+        assert re.search(rf"""(?:\b|\\n){f.name}["']?\s*[=:\]]""", tests), f"no test sets {kind.__name__}.{f.name}"
+
+
 # -- reading ------------------------------------------------------------------
 
 

@@ -148,6 +148,20 @@ def test_a_fine_tune_of_tiny_world_with_its_sae(home: Path) -> None:
     assert before[3]["saes"]["tiny-world/2-res"] != steps[3]["saes"]["tuned/mine"]
 
 
+def test_what_an_entry_says_of_a_model_holds(home: Path) -> None:
+    make_model(home / "model")
+    found = offered(
+        home,
+        '[[models]]\nid = "a"\nfolder = "model"\n'
+        '[[models]]\nid = "b"\nfolder = "model"\nbos = false\nlicence = "https://huggingface.co/x"\nabout = "Mine."\n',
+    )
+    a, b = found.models["a"], found.models["b"]
+    assert (a.licence, b.licence, b.about) == ("", "https://huggingface.co/x", "Mine.") and "config.toml" in a.about
+    for name, bos in (("a", True), ("b", False)):
+        first = steps_of(home / name, loaded(found, name)[0], [])[0]
+        assert bool(first.get("is_bos")) is bos
+
+
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3", "gemma3", "gemma3 with images"])
 @pytest.mark.parametrize("hook", ["", "blocks.1.hook_resid_pre", "blocks.1.hook_resid_mid", "blocks.1.hook_mlp_out"])
 def test_other_families_with_an_sae_of_sparsify(home: Path, family: str, hook: str) -> None:
