@@ -228,7 +228,7 @@ class Bridge:
     def feature(self, sae: str, feature: int) -> dict[str, Any]:
         """What is known about a feature."""
         spec = self.catalogue.saes.get(sae)
-        if spec and not 0 <= feature < spec.width:
+        if spec and spec.width and not 0 <= feature < spec.width:  # a width of 0 is not known before loading
             raise NotFound(f"SAE {sae} has no feature {feature}.", f"Its features are 0 to {spec.width - 1}.")
         label, state = self.labels.of(sae, [feature])[feature]
         return {

@@ -299,6 +299,10 @@ def test_what_is_known_about_a_feature(bridge: Bridge):
     assert (known["label"], known["label_state"], known["neuronpedia_url"]) == (None, "absent", None)
     assert (known["model"], known["hook"], known["width"]) == ("random", "blocks.1.hook_resid_pre", 256)
     assert refused(bridge, "feature", sae=SAE, feature=256)["kind"] == "not_found"
+    # Of an entry of config.toml the width may not be known before it is loaded.
+    bridge.catalogue.saes["random/unread"] = replace(bridge.catalogue.saes[SAE], id="random/unread", width=0)
+    assert ask(bridge, "feature", sae="random/unread", feature=300)["width"] == 0
+    del bridge.catalogue.saes["random/unread"]
     # A session of an SAE that is no longer installed still shows its features.
     assert ask(bridge, "feature", sae="lost/sae", feature=3)["width"] is None
 

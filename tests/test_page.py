@@ -475,6 +475,20 @@ def test_saes_are_found_by_search_and_refused_ones_say_why(browser: Browser, she
         expect(page.locator("#saes-count")).to_have_text("0")
 
 
+def test_ones_own_models_are_offered_with_what_is_known_of_them(browser: Browser, tmp_path: Path):
+    entries = '[[models]]\nid = "mine"\nrepository = "me/mine"\n[[saes]]\nid = "mine/1"\nrepository = "me/sae"\n'
+    (tmp_path / "config.toml").write_text(entries)
+    with running_shell(tmp_path) as shell, opened(browser, shell) as page:
+        expect(page.locator("#model optgroup[label='Your own'] option")).to_have_text("mine · not installed")
+        page.select_option("#model", "mine")
+        expect(page.locator("#loading")).to_contain_text("mine")
+        page.click("#saes")
+        row = page.locator("#saes-found label")
+        expect(row.locator("b")).to_have_text("mine/1")  # its hook point and width show when it is loaded
+        expect(row.locator("small")).to_have_text("mine/1 · not installed")
+        expect(page.locator("#problems-count")).to_be_hidden()
+
+
 def test_a_gated_model_leads_to_its_licence(browser: Browser, hub: LocalHub, tmp_path: Path):
     online = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
     with (
@@ -568,7 +582,7 @@ def test_tokens_are_colored_by_what_an_analyser_of_the_users_finds(browser: Brow
         assert options == ["selected feature", "unexplained share", "entropy", "surprise", "letters"]
         page.select_option("#color-by", label="letters")
         expect(page.locator("#coloring")).to_have_text(
-            "colored by letters, in full from 8.00 letters: <b>letters</b> of it"
+            "colored by letters, in full from 8 letters: <b>letters</b> of it"
         )
         ground = (
             "(text) => [...document.querySelectorAll('#tokens [data-position]')].find((t) => t.textContent == text)"
@@ -584,8 +598,8 @@ def test_tokens_are_colored_by_what_an_analyser_of_the_users_finds(browser: Brow
                 strict=True,
             )
         )
-        assert measures["letters"] == "8.00 letters" and measures["shout"] == "“ CAPITAL”" and measures["broken"] == "–"
-        assert "letters 8.00 letters" in capital.get_attribute("title")
+        assert measures["letters"] == "8 letters" and measures["shout"] == "“ CAPITAL”" and measures["broken"] == "–"
+        assert "letters 8 letters" in capital.get_attribute("title")
         expect(page.locator("#problems li", has_text="analyser broken")).to_contain_text("KeyError")
         page.reload()
         expect(page.locator("body[data-ready='1']")).to_be_attached()
@@ -618,10 +632,16 @@ def test_many_problems_scroll_and_the_window_works(browser: Browser, tmp_path: P
         page.keyboard.press("End")
         expect(page.locator("#problems li").last).to_be_in_viewport()
         page.screenshot(path=str(tmp_path / "problems.png"))
-        page.get_by_label("Dismiss the problems").click()
+        count = page.get_by_role("button", name="13 problems")
+        expect(count).to_have_text("13")
+        page.get_by_label("Dismiss the problems").press("Enter")
         expect(page.locator("#problems")).to_be_hidden()
+        expect(count).to_be_focused()
         run(page, PROMPT)
         assert " Paris" in tokens(page)
+        count.press("Enter")  # what was dismissed can be read again
+        expect(page.locator("#problems li")).to_have_count(13)
+        expect(count).to_have_attribute("aria-expanded", "true")
 
 
 # -- when something ended badly -----------------------------------------------
@@ -654,7 +674,7 @@ def test_a_fault_of_the_page_is_told_logged_and_can_be_copied(browser: Browser, 
         # No permission for the clipboard here: what is selected is copied instead.
         page.evaluate("void (navigator.clipboard.writeText = () => Promise.reject(new Error('no')))")
         page.locator("#fault").get_by_role("button", name="Copy the report").click()
-        expect(page.locator("#fault").get_by_role("button", name="Copied")).to_be_visible()
+        expect(page.locator("#fault").get_by_role("button", name="Copied")).to_be_focused()
         page.get_by_label("Dismiss the fault").click()
         expect(page.locator("#fault")).to_be_hidden()
         log = tmp_path / "logs" / "axon-shell.log"

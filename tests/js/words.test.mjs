@@ -70,4 +70,8 @@ test('what an analyser found is a number with its unit, or a quoted text', () =>
   assert.equal(analysis(1.234, undefined), '1.23');
   assert.equal(analysis(' Paris', { unit: '' }), '“ Paris”');
   assert.equal(analysis(undefined, { unit: 'nats' }), '–');
+  assert.deepEqual(
+    [0, 7, -3, 12.345, 0.00123, 1234567.8, 3e12, -2e-7].map((value) => analysis(value)),
+    ['0', '7', '-3', '12.3', '0.0012', '1,234,568', '3.0e+12', '-2.0e-7'],
+  );
 });

@@ -7,7 +7,7 @@ import { emptySession, lastPosition, receive } from './session.js';
 /** @import { Bridge } from './bridge.js' */
 /** @import { Session } from './session.js' */
 /** @import { State } from './state.js' */
-/** @import { Engine, ErrorRecord, FeatureRecord, Hello, Message, Sae, SessionRow } from './types.js' */
+/** @import { Engine, ErrorRecord, Event, FeatureRecord, Hello, Message, Sae, SessionRow } from './types.js' */
 
 const PAGE = 500; // messages a call
 const SESSIONS = 40; // sessions a call
@@ -69,7 +69,7 @@ export function createActions(state, bridge) {
 
   // -- events ------------------------------------------------------------------------------------------------------
 
-  /** @param {any[]} events */
+  /** @param {Event[]} events */
   function take(events) {
     /** @type {Map<string, Message[]>} */
     const messages = new Map();
@@ -234,10 +234,14 @@ export function createActions(state, bridge) {
   }
 
   async function olderSessions() {
-    const answer = await call('sessions', { before: state.sessions.at(-1)?.uid ?? null, limit: SESSIONS });
-    state.sessions = [...state.sessions, ...answer.sessions];
-    state.moreSessions = answer.more;
-    state.emit('sessions');
+    try {
+      const answer = await call('sessions', { before: state.sessions.at(-1)?.uid ?? null, limit: SESSIONS });
+      state.sessions = [...state.sessions, ...answer.sessions];
+      state.moreSessions = answer.more;
+      state.emit('sessions');
+    } catch (error) {
+      state.fail(asRecord(error));
+    }
   }
 
   /** The session that was asked for last; a slower answer for an earlier one is dropped. */

@@ -72,11 +72,13 @@ async function copy(text) {
     return true;
   } catch {
     // Some web views have no clipboard for pages, but copy what is selected.
+    const focused = /** @type {HTMLElement | null} */ (document.activeElement);
     const box = el('textarea', { value: text, className: 'visually-hidden' });
     document.body.append(box);
     box.select();
     const copied = document.execCommand('copy');
     box.remove();
+    focused?.focus();
     return copied;
   }
 }

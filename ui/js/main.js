@@ -3,6 +3,7 @@
 //
 // Ids that tests and scripts may rely on:
 //   #prompt #run #stop #settings #model #saes #theme #help            top bar
+//   #problems-count                                                   how many problems, in the top bar
 //   #failure #disconnected #problems #crash #fault                    notices under it
 //   #sessions [data-session]                                          past sessions
 //   #graph #sae #edges-by #fit #reset #freeze #dimensions             graph; #graph[data-mode] is "3d" or "2d"

@@ -25,17 +25,22 @@
  *   done: number | null, total: number | null, model: string | null, saes: string[], device: string | null,
  *   dtype: string | null, error: ErrorRecord | null}} Engine
  *
- * @typedef {{id: string, name: string, family: string, context: number, size_bytes: number, installed: boolean,
- *   examples: string[], about: string, sae: string, saes: number, licence: string}} Model
- * @typedef {{id: string, model: string, hook: string, width: number, size_bytes: number, installed: boolean,
- *   neuronpedia: string, about: string, refused: string}} Sae
+ * @typedef {((Start | Step | End) & {session: string} | Engine | {kind: "refused", session: string, error: ErrorRecord} |
+ *   {kind: "installed", id: string} | Problem & {kind: "problem"} | {kind: "sessions_changed"}) & {seq: number}} Event
+ *
+ * Of a model or an SAE, 0 and "" are what is not known before it is loaded.
+ * @typedef {{id: string, name: string, family: string, weights: string, context: number, size_bytes: number,
+ *   parameters: number, sae: string, hook: string, prepend_bos: boolean, licence: string, smaller: string,
+ *   examples: string[], about: string, installed: boolean, saes: number}} Model
+ * @typedef {{id: string, model: string, hook: string, width: number, weights: string, size_bytes: number,
+ *   neuronpedia: string, refused: string, about: string, installed: boolean}} Sae
  * @typedef {Record<string, [low: number, high: number, whole: boolean]>} Ranges
  * @typedef {{about: string, high: number | null, unit: string}} AnalyserInfo
  * @typedef {{name: string, path: string, when: string, text: string}} CrashReport
  * @typedef {{version: string, offline: boolean, models: Model[], saes: Sae[], settings: Record<string, number>,
  *   defaults: Record<string, number>, analysers: Record<string, AnalyserInfo>, remembered: Record<string, unknown>,
- *   crash: CrashReport | null, ranges: Ranges, selected: {model: string | null, saes: string[]}, problems: Problem[], engine: Engine,
- *   live: string | null, last_event: number,
+ *   crash: CrashReport | null, ranges: Ranges, selected: {model: string | null, saes: string[]}, problems: Problem[],
+ *   engine: Engine, live: string | null, last_event: number,
  *   store: {path: string, read_only: boolean, message: string | null}}} Hello
  *
  * @typedef {{uid: string, title: string, prompt: string, output: string, model: string, saes: string[],

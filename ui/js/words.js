@@ -64,13 +64,24 @@ export function number(value) {
 }
 
 /**
+ * A number of any size: whole ones whole, small ones with the digits that tell them from 0.
+ * @param {number} value
+ */
+function anyNumber(value) {
+  const size = Math.abs(value);
+  if (size >= 1e9 || (size > 0 && size < 0.001)) return value.toExponential(1);
+  if (Number.isInteger(value) || size >= 1000) return value.toLocaleString('en', { maximumFractionDigits: 0 });
+  return size < 0.01 ? value.toFixed(4) : number(value);
+}
+
+/**
  * What an analyser found: a number with its unit, or a text in quotation marks.
  * @param {number | string | null | undefined} value
  * @param {{unit: string}} [info]
  */
 export function analysis(value, info) {
   if (typeof value === 'string') return quoted(value);
-  return value === null || value === undefined ? '–' : `${number(value)} ${info?.unit ?? ''}`.trim();
+  return value === null || value === undefined ? '–' : `${anyNumber(value)} ${info?.unit ?? ''}`.trim();
 }
 
 /** @param {number | null | undefined} share  0..1 */

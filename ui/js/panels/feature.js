@@ -88,7 +88,7 @@ export function featurePanel(state, actions) {
 
   /** @param {string} sae @param {number} feature */
   function heading(sae, feature) {
-    const hook = record?.hook ?? state.hello?.saes.find((one) => one.id === sae)?.hook ?? sae;
+    const hook = record?.hook || state.hello?.saes.find((one) => one.id === sae)?.hook || sae;
     const name = record ? featureName(feature, record.label?.text ?? null, record.label_state) : `feature ${feature}`;
     return el(
       'header',
@@ -138,7 +138,7 @@ export function featurePanel(state, actions) {
         facts.push([name, typeof value === 'number' ? number(value) : String(value)]);
     }
     if (statistics.max_activation !== undefined) facts.push(['strongest known', number(statistics.max_activation)]);
-    facts.push(['SAE', record.sae], ['hook point', record.hook ?? 'unknown']);
+    facts.push(['SAE', record.sae], ['hook point', record.hook || 'unknown']);
     return [
       el('h3', {}, label ? 'About the label' : 'About the feature'),
       el('dl', { className: 'facts' }, ...facts.flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)])),

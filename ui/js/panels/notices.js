@@ -1,7 +1,7 @@
 // @ts-check
 // What went wrong, in place: a refused run near the prompt, a lost connection, plugins and files with problems.
 
-import { $, copying, el, icon } from '../dom.js';
+import { $, copying, el, icon, setText } from '../dom.js';
 import { counted } from '../words.js';
 
 /** @import { Actions } from '../actions.js' */
@@ -16,6 +16,8 @@ export function noticesPanel(state, actions) {
   const failure = $('failure');
   const disconnected = $('disconnected');
   const problems = $('problems');
+  const count = $('problems-count');
+  const number = count.lastElementChild;
   const crash = $('crash');
 
   state.on('failure', () => {
@@ -34,17 +36,29 @@ export function noticesPanel(state, actions) {
   });
 
   let dismissed = 0; // how many of them were there when the user had read enough
-  state.on('problems', () => {
-    const found = state.problems;
-    problems.hidden = found.length <= dismissed;
+  function list() {
+    const listed = state.problems.slice(dismissed);
+    const said = counted(state.problems.length, 'problem');
+    problems.hidden = !listed.length;
     problems.replaceChildren(
-      el('ul', { tabIndex: 0, 'aria-label': counted(found.length, 'problem') }, ...found.slice(dismissed).map(problem)),
-      closing('Dismiss the problems', () => {
-        dismissed = state.problems.length;
-        problems.hidden = true;
-      }),
+      el('ul', { tabIndex: 0, 'aria-label': counted(listed.length, 'problem') }, ...listed.map(problem)),
+      closing('Dismiss the problems', () => dismiss(state.problems.length)),
     );
-  });
+    count.hidden = !state.problems.length;
+    count.title = `${listed.length ? 'Hide' : 'Show'} ${said}`;
+    count.setAttribute('aria-label', said);
+    count.setAttribute('aria-expanded', String(!problems.hidden));
+    setText(number, String(state.problems.length));
+  }
+  /** @param {number} upTo */
+  function dismiss(upTo) {
+    const focused = problems.contains(document.activeElement);
+    dismissed = upTo;
+    list();
+    if (focused) count.focus();
+  }
+  count.addEventListener('click', () => dismiss(problems.hidden ? 0 : state.problems.length));
+  state.on('problems', list);
 
   state.on('hello', () => {
     const report = state.hello?.crash ?? null;
@@ -59,7 +73,8 @@ export function noticesPanel(state, actions) {
 }
 
 /** @param {Problem} found */
-const problem = ({ name, message, hint }) => el('li', {}, el('b', {}, name), ...said({ message, hint }));
+const problem = ({ name, message, hint }) =>
+  el('li', {}, el('b', {}, name), ' ', el('span', { className: 'message' }, message), ' ', el('span', {}, hint));
 
 /** @param {{message: string, hint: string}} error */
 const said = ({ message, hint }) => [

@@ -108,7 +108,7 @@ export function pickerPanel(state, actions) {
       'label',
       { className: sae.refused ? 'check sae refused' : 'check sae', title: sae.about },
       box,
-      el('span', {}, el('b', {}, saeName(sae, sae.id)), el('small', {}, `${sae.id} · ${cost}`)),
+      el('span', {}, el('b', {}, saeName(sae, sae.id)), el('small', {}, [sae.id, cost].filter(Boolean).join(' · '))),
     );
   }
 

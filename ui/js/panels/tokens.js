@@ -6,7 +6,7 @@ import { $, el, setText } from '../dom.js';
 import { ground } from '../color.js';
 import { analysisOf, sharesOf } from '../coloring.js';
 import { theme } from '../theme.js';
-import { analysis, endReason, featureName, number, quoted, visible } from '../words.js';
+import { analysis, endReason, featureName, quoted, visible } from '../words.js';
 
 /** @import { Session } from '../session.js' */
 /** @import { State } from '../state.js' */
@@ -125,7 +125,7 @@ export function tokensPanel(state) {
     const name = analysisOf(state.colorBy);
     if (name !== null) {
       const { about = '', high = null, unit = '' } = state.hello?.analysers[name] ?? {};
-      const full = high === null ? 'the highest in full' : `in full from ${number(high)} ${unit}`.trim();
+      const full = high === null ? 'the highest in full' : `in full from ${analysis(high, { unit })}`;
       return `colored by ${name}, ${full}${about && `: ${about}`}`;
     }
     if (state.colorBy === 'unexplained') return 'colored by the share the SAE leaves unexplained';
