@@ -73,7 +73,7 @@ def look(file: ConfigFile) -> list[Check]:
 def check_policy(file: ConfigFile) -> Check:
     """Whether the network may be used."""
     if not file.config.offline:
-        return Check("Network", True, "used when you download, and for labels")
+        return Check("Network", True, "used when you download")
     by_variable = os.environ.get("AXON_OFFLINE", "") not in ("", "0")
     return Check("Network", True, f"never used: offline mode ({'AXON_OFFLINE' if by_variable else file.path})")
 

@@ -36,7 +36,7 @@ export function statusPanel(state) {
     setText(cells.version, hello ? `AXON Shell ${hello.version}` : '');
     cells.network.title = hello?.offline
       ? 'The network is switched off: nothing is fetched.'
-      : 'Labels and models may be fetched when you ask for them.';
+      : 'Models and SAEs are fetched when you ask for them.';
   });
 }
 
