@@ -267,6 +267,28 @@ def test_a_fault_of_our_own_has_no_traceback_unless_it_is_wanted(monkeypatch: py
         cli.main()
 
 
+def test_a_start_without_a_terminal_shows_why_it_ended(home: Path, monkeypatch: pytest.MonkeyPatch):
+    """As Windows starts a program from its menu: there is no stdout and no stderr."""
+    from axon_shell import cli
+
+    shown: list[str] = []
+    monkeypatch.setattr(cli, "show_in_box", shown.append)
+    for args, code, expected in (
+        (["sessions", "show", "nothing"], 1, ["error: There is no session nothing.", "hint: "]),
+        (["sessions", "list"], 0, []),
+    ):
+        shown.clear()
+        monkeypatch.setattr(sys, "argv", ["axon-shell-gui", *args])
+        with monkeypatch.context() as without:
+            without.setattr(sys, "stdout", None)
+            without.setattr(sys, "stderr", None)
+            with pytest.raises(SystemExit) as end:
+                cli.gui()
+        assert (end.value.code or 0) == code
+        assert len(shown) == bool(expected) and all(text in shown[0] for text in expected)
+    assert "error: There is no session nothing." in (home / "logs" / "output.txt").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     "args", [["run"], ["fly"], ["run", "x", "--max-tokens", "many"], ["--wrong"], ["sessions", "list", "--limit", "0"]]
 )

@@ -557,7 +557,13 @@ def test_what_cannot_be_kept_works_for_now_and_is_told_once(browser: Browser, tm
         expect(told).to_have_count(1)
         page.click("#settings")
         expect(page.locator("#setting-temperature")).to_have_value("0.6")
-    assert (tmp_path / "config.toml").read_text() == "[settings\n"
+        assert (tmp_path / "config.toml").read_text() == "[settings\n"
+
+        (tmp_path / "config.toml").write_text("[settings]  # mended\n")  # the next change brings the earlier ones along
+        page.fill("#setting-top_p", "0.5")
+        eventually(lambda: "top_p = 0.5" in (tmp_path / "config.toml").read_text())
+    kept = (tmp_path / "config.toml").read_text()
+    assert "# mended" in kept and "temperature = 0.6" in kept and "top_k = 3" in kept
 
 
 # -- plugins ------------------------------------------------------------------

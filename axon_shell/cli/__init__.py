@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TextIO
 
 import click
 
 from .. import __version__, homes
 from ..errors import AxonError
-from ..logs import LARGEST
+from ..logs import LARGEST, last_lines
 from .bench import bench
 from .catalogue import download, models, plugins, saes
 from .configuration import config_
@@ -74,11 +75,30 @@ def main() -> None:
 
 
 def gui() -> None:
-    """`main` for a start without a terminal. Windows then gives no stdout and stderr: a file takes their place."""
-    if sys.stdout is None or sys.stderr is None:
-        file = opened_output()
-        sys.stdout, sys.stderr = sys.stdout or file, sys.stderr or file
-    main()
+    """`main` for a start without a terminal.
+
+    Windows then gives no stdout and stderr: a file takes their place, and a box shows why the program ended.
+    """
+    if sys.stdout is not None and sys.stderr is not None:
+        main()
+        return
+    file = opened_output()
+    sys.stdout, sys.stderr = sys.stdout or file, sys.stderr or file
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            file.flush()
+            show_in_box(last_lines(Path(file.name), 2).strip())
+        raise
+
+
+def show_in_box(text: str) -> None:
+    """Show a text to a user who has no terminal."""
+    if sys.platform == "win32":
+        import ctypes
+
+        ctypes.windll.user32.MessageBoxW(None, text or "AXON Shell ended with an error.", "AXON Shell", 0x10)
 
 
 def opened_output() -> TextIO:

@@ -206,6 +206,8 @@ export function createActions(state, bridge) {
     } catch (error) {
       const { kind, message, hint } = asRecord(error);
       if (['disconnected', 'token'].includes(kind)) return; // told elsewhere
+      // The file may be mended by the next change: then all is kept.
+      if (kind === 'config') unkept = { ...changes, ...unkept, settings: { ...settings, ...unkept.settings } };
       state.tell({ name: 'config.toml', message: `Until the next start only: ${message}`, hint });
     }
   }
