@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -424,3 +426,28 @@ def test_a_page_that_spoils_later_is_told(folder: Path) -> None:
         with pytest.raises(StoreError, match="damaged"):
             store.messages(uid)
         assert len(store.sessions()) == 2
+
+
+def test_a_session_found_dead_by_another_thread_is_never_said_to_run(home: Path) -> None:
+    """The writer marks it while readers ask: whoever comes between must not answer with what was true before."""
+    program = subprocess.Popen([*WRITER, str(home)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
+    assert program.stdout
+    uid = program.stdout.readline().strip()
+    for _ in range(5):
+        program.stdout.readline()
+    program.kill()
+    program.wait()
+    program.stdout.close()
+    with opened(home) as store, ThreadPoolExecutor(4) as readers:
+        said = list(readers.map(lambda _: store.summary(uid).status, range(200)))
+        listed = list(readers.map(lambda _: store.sessions()[0].status, range(50)))
+    assert set(said) == set(listed) == {"interrupted"}
+
+
+def test_a_session_that_ends_between_two_questions_is_told_as_it_ended(home: Path) -> None:
+    uid = new_uid()
+    with opened(home) as store:
+        record(store, uid, session_messages(uid))
+        store.flush()
+        before = replace(store.summary(uid), status="running", reason=None)  # as it was read a moment earlier
+        assert store.as_it_is(before) == store.summary(uid)

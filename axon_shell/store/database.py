@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -29,6 +30,7 @@ class Database:
         self.path = folder.absolute() / "sessions.db"
         self.live = self.path.parent / "live"  # a lock for each program that has the store open
         self.owner = uuid4().hex
+        self.asking = threading.Lock()
         self.lock = FileLock(self.live / f"{self.owner}.lock", thread_local=False)
 
     def open_existing(self) -> tuple[sqlite3.Connection | None, Problem | None]:
@@ -124,14 +126,15 @@ class Database:
         if not path.exists():
             return False
         lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except OSError:  # held, or not for us to know
-            return True
-        lock.release()
-        with suppress(OSError):  # no program takes the same name again
-            path.unlink(missing_ok=True)
-        return False
+        with self.asking:  # or another thread, trying the lock just now, would look like that program
+            try:
+                lock.acquire(timeout=0)
+            except OSError:  # held, or not for us to know
+                return True
+            lock.release()
+            with suppress(OSError):  # no program takes the same name again
+                path.unlink(missing_ok=True)
+            return False
 
     def bury_the_dead(self, connection: sqlite3.Connection) -> None:
         """Mark as interrupted what programs were writing that have died."""

@@ -154,7 +154,9 @@ class Store:
         if row.status != "running":
             return row
         owner = self.read(lambda connection: rows.read_owner(connection, row.uid), None)
-        if owner is None or self.database.alive(owner):
+        if owner is None:  # it has ended since the row was read, or was found dead
+            return self.read(lambda connection: rows.read_summary(connection, row.uid), None) or row
+        if self.database.alive(owner):
             return row
         return replace(row, status="interrupted", reason="interrupted")
 
