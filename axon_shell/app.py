@@ -31,7 +31,7 @@ from .frame import SMALLEST, Watch, fitted, frame_from
 from .instance import Instance
 from .labels import Labels
 from .logs import log_to
-from .plugins import catalogue
+from .plugins import catalogue_from
 from .remembered import Remembered
 from .server import Server
 from .session import Annotator
@@ -106,8 +106,7 @@ def show(
 
 def build_bridge(file: ConfigFile) -> Bridge:
     """All that the page talks to."""
-    found = catalogue(file.config)
-    found.problems[:0] = file.problems
+    found = catalogue_from(file)
     for problem in found.problems:
         log.info("problem: %s: %s", problem.name, problem.message)
     store = Store(homes.data())

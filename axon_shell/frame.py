@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 SIZE, SMALLEST = (1280, 800), (960, 600)
@@ -81,12 +81,10 @@ class Watch:
         """The window has another size."""
         self.changed(width=int(width), height=int(height))
 
-    def changed(self, **values: int) -> None:
+    def changed(self, **values: Any) -> None:
         if self.maximized:
             return
-        frame = self.frames[-1][1]
-        known = {name: getattr(frame, name) for name in ("width", "height", "x", "y")} | values
-        self.frames = [*self.frames[-60:], (time.monotonic(), Frame(**known))]
+        self.frames = [*self.frames[-60:], (time.monotonic(), replace(self.frames[-1][1], **values))]
 
     def was_maximized(self) -> None:
         """The window fills its screen; what it said of itself just before is part of that."""

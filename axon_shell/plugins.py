@@ -25,7 +25,7 @@ from typing import Any
 import pluggy
 
 from . import homes, hookspecs, hub
-from .config import Config, config_path
+from .config import Config, ConfigFile, config_path
 from .entries import model_of, sae_of, saes_for
 from .errors import AxonError, NotFound, NotInstalled, PluginError
 from .hookspecs import LabelSource
@@ -186,6 +186,13 @@ def catalogue(config: Config) -> Catalogue:
     # Families by their smallest model, each in order of size.
     ordered = sorted(found.models.values(), key=lambda spec: (smallest[spec.family], spec.parameters))
     found.models = {spec.id: spec for spec in ordered}
+    return found
+
+
+def catalogue_from(file: ConfigFile) -> Catalogue:
+    """The catalogue under a config.toml; what is wrong with that file comes first among its problems."""
+    found = catalogue(file.config)
+    found.problems[:0] = file.problems
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -72,16 +72,23 @@ def test_hook_points_and_logits_equal_the_bridge(family: str, model: Model, orac
     with torch.no_grad():
         logits, known = oracle.run_with_cache(torch.tensor([ids]))
     for cut in (len(ids), 3):  # the whole prompt at once; three tokens, then one by one from the cache
-        with Stream(model, names, CONTEXT) as stream:
-            assert not stream.places.bridged
-            passes = [stream.feed(ids[:cut]), *(stream.feed([token]) for token in ids[cut:])]
-            predicted = torch.cat([stream.logits(p.hidden) for p in passes])
-        torch.testing.assert_close(predicted, logits[0], atol=1e-4, rtol=1e-4)
-        for name in names:
-            found = torch.cat([p.captured[name] for p in passes])
-            torch.testing.assert_close(
-                found, known[name][0].flatten(1), atol=5e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
-            )
+        reads_directly(model, names, ids, cut, logits[0], known)
+
+
+def reads_directly(
+    model: Model, names: list[str], ids: list[int], cut: int, logits: torch.Tensor, known: Mapping[str, torch.Tensor]
+) -> None:
+    """The fast path, `cut` tokens at once and then one by one, equals known logits and hook points."""
+    with Stream(model, names, CONTEXT) as stream:
+        assert not stream.places.bridged
+        passes = [stream.feed(ids[:cut]), *(stream.feed([token]) for token in ids[cut:])]
+        predicted = torch.cat([stream.logits(p.hidden) for p in passes])
+    torch.testing.assert_close(predicted, logits, atol=1e-4, rtol=1e-4)
+    for name in names:
+        found = torch.cat([p.captured[name] for p in passes])
+        torch.testing.assert_close(
+            found, known[name][0].flatten(1), atol=5e-5, rtol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+        )
 
 
 def test_the_recorded_step_equals_the_bridge_too(
@@ -228,15 +235,6 @@ def test_further_architectures_equal_the_bridge(name: str, tmp_path: Path):
     names = [f"blocks.{layer}.{place}" for layer in range(LAYERS) for place in EVERYWHERE]
     names = [one for one in names if one in known]
     assert len(names) >= 3 * LAYERS
-    with Stream(model, names, CONTEXT) as stream:
-        assert not stream.places.bridged
-        passes = [stream.feed(ids[:3]), *(stream.feed([token]) for token in ids[3:])]
-        predicted = torch.cat([stream.logits(p.hidden) for p in passes])
-    torch.testing.assert_close(predicted, plain[0], atol=1e-4, rtol=1e-4)
-    for one in names:
-        found = torch.cat([p.captured[one] for p in passes])
-        torch.testing.assert_close(
-            found, known[one][0].flatten(1), atol=5e-5, rtol=1e-4, msg=lambda m, n=one: f"{n}: {m}"
-        )
+    reads_directly(model, names, ids, 3, plain[0], known)
     test_direct_effects_add_up_to_the_logit(model)
     test_a_session_runs_and_its_taps_come_off(model, tmp_path / "sae")

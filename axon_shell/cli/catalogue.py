@@ -87,11 +87,10 @@ def download(model: str, saes: tuple[str, ...], as_json: bool) -> None:
 @as_json
 def plugins(as_json: bool) -> int:
     """List what is plugged in: what each plugin gives, and its problems."""
-    from ..plugins import catalogue
+    from ..plugins import catalogue_from
 
-    config = read_config()
-    found = catalogue(config.config)
-    problems = [*config.problems, *found.problems]
+    found = catalogue_from(read_config())
+    problems = found.problems
     rows = [asdict(plugin) for plugin in found.plugins]
     if as_json:
         click.echo(json.dumps({"plugins": rows, "problems": [asdict(problem) for problem in problems]}))

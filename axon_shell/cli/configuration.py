@@ -8,7 +8,6 @@ from dataclasses import asdict
 import click
 
 from ..config import config_path, read_config
-from ..records import Problem
 from .shared import as_json, tell_problems
 
 
@@ -42,20 +41,14 @@ def show(as_json: bool) -> None:
 @as_json
 def check(as_json: bool) -> int:
     """Say what is wrong with config.toml and with the models, SAEs and plugins that it names."""
-    problems = config_problems()
+    from ..plugins import catalogue_from
+
+    found = read_config()
+    problems = catalogue_from(found).problems
     if as_json:
         click.echo(json.dumps([asdict(problem) for problem in problems]))
     else:
-        found = read_config()
         tell_problems(problems)
         if not problems:
             click.echo(f"{found.path}: no problems" if found.exists else f"{found.path} does not exist: all is default")
     return 1 if problems else 0
-
-
-def config_problems() -> list[Problem]:
-    """Everything that is wrong with the file and with what it names."""
-    from ..plugins import catalogue
-
-    found = read_config()
-    return [*found.problems, *catalogue(found.config).problems]
