@@ -25,7 +25,7 @@ LAYERS = [
     "engine labels graph store plugins analysers",
     "entries crashes",
     "folders",
-    "config events hub published remembered logs instance frame",
+    "config events hub published remembered logs instance frame database",
     "hookspecs homes toolkit",
     "records",
     "errors",

@@ -349,12 +349,13 @@ def test_a_later_migration_reaches_a_database_that_exists(home: Path, monkeypatc
     def m999_pinned(db) -> None:  # type: ignore[no-untyped-def]
         db.conn.execute("ALTER TABLE sessions ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0")
 
-    monkeypatch.setattr(schema, "MIGRATIONS", [*schema.MIGRATIONS, m999_pinned])
+    later = dataclasses.replace(schema.SESSIONS, migrations=[*schema.SESSIONS.migrations, m999_pinned])
+    monkeypatch.setattr(schema, "SESSIONS", later)
     store = Store(home)
     assert store.messages(uid) == session_messages(uid)
     with closing(store.database.read()) as connection:
         assert connection.execute("SELECT pinned FROM sessions").fetchall() == [(0,)]
-        assert "m999_pinned" in schema.applied(connection)
+        assert "m999_pinned" in later.applied(connection)
     store.close()
 
 

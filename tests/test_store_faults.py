@@ -18,8 +18,9 @@ import pytest
 from conftest import REPOSITORY
 from stored import record, session_messages, start_message, step_message
 
+from axon_shell import database
 from axon_shell.errors import StoreError
-from axon_shell.store import Store, database, new_uid, writer
+from axon_shell.store import Store, new_uid, writer
 
 WRITER = [sys.executable, str(Path(__file__).with_name("stored.py"))]
 EARLIER = "00-earlier"  # sorts before every uid of today

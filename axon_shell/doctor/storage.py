@@ -12,9 +12,9 @@ from pathlib import Path
 
 from .. import homes, hub
 from ..config import ConfigFile
+from ..database import connect, damaged
 from ..plugins import readable_size
-from ..store import schema
-from ..store.database import connect, damaged
+from ..store.schema import SESSIONS
 from .check import Check, nearest
 
 NEEDED_SPACE = 200_000_000  # bytes: sessions are small, but SQLite wants room to work
@@ -31,7 +31,7 @@ def look(file: ConfigFile) -> list[Check]:
     return [
         check_folder(data),
         check_space(data),
-        *check_database("Sessions", data / "sessions.db", {step.__name__ for step in schema.MIGRATIONS}),
+        *check_database("Sessions", data / "sessions.db", SESSIONS.names()),
         *check_database("Labels", data / "labels.db"),
         check_cache(hub.cache()),
         check_token(),

@@ -4,7 +4,7 @@ store.py     what the rest of the program calls; what is not on disk yet is answ
 writer.py    the one thread that writes, at most 20 steps or 250 ms behind
 rows.py      messages to rows and back
 packing.py   features and alternatives to bytes and back, exactly
-database.py  the file: opening, damage, newer versions, whose sessions still run
+database.py  the file, and whose sessions still run
 schema.py    the tables, as migrations
 """
 

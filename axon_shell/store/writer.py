@@ -8,10 +8,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from ..database import transaction
 from ..errors import StoreError
 from ..records import Message, Problem
 from . import rows
-from .database import Database, transaction
+from .database import Database
 from .rows import SessionSummary
 
 FLUSH_STEPS = 20  # messages that wait at most ...
