@@ -4,14 +4,17 @@ The names below are all that a plugin may use.
 """
 
 from .config import Config
-from .errors import AxonError, PluginError, WeightsError
-from .hookspecs import hookimpl
+from .errors import AxonError, DownloadError, NotFound, PluginError, WeightsError
+from .hookspecs import Web, hookimpl
 from .published import published_saes
 from .records import (
     Analyser,
+    Context,
     Exporter,
+    FeatureFacts,
     HubFiles,
     Label,
+    LabelFile,
     Message,
     ModelSpec,
     PublishedSae,
@@ -25,15 +28,21 @@ __all__ = [
     "Analyser",
     "AxonError",
     "Config",
+    "Context",
+    "DownloadError",
     "Exporter",
+    "FeatureFacts",
     "HubFiles",
     "Label",
+    "LabelFile",
     "Message",
     "ModelSpec",
+    "NotFound",
     "PluginError",
     "PublishedSae",
     "SaeFiles",
     "SaeSpec",
+    "Web",
     "WeightsError",
     "__version__",
     "hookimpl",

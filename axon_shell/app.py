@@ -29,7 +29,7 @@ from .crashes import watched
 from .events import EventLog
 from .frame import SMALLEST, Watch, fitted, frame_from
 from .instance import Instance
-from .labels import Labels
+from .labels import Labels, LabelStore, Network, Web
 from .logs import log_to
 from .plugins import catalogue_from
 from .remembered import Remembered
@@ -109,9 +109,16 @@ def build_bridge(file: ConfigFile) -> Bridge:
     found = catalogue_from(file)
     for problem in found.problems:
         log.info("problem: %s: %s", problem.name, problem.message)
-    store = Store(homes.data())
-    annotate = Annotator(Labels([*found.label_sources.values()]), Analysers(found.analysers.values()))
-    worker = Worker(store, annotate, EventLog(), file.config)
+    store, events = Store(homes.data()), EventLog()
+    labels = Labels(
+        found.label_sources.values(),
+        found.saes,
+        LabelStore(homes.data()),
+        file.config.labels,
+        store.fires_on,
+        Network(Web(file.config.offline), events.put),
+    )
+    worker = Worker(store, Annotator(labels, Analysers(found.analysers.values())), events, file.config)
     return Bridge(worker, store, found, file.config, Remembered(homes.data() / "remembered.json"))
 
 

@@ -22,18 +22,19 @@ from urllib.parse import urlsplit
 from . import __version__, homes
 from .config import Config, Start, write_config
 from .crashes import newest
-from .errors import InvalidSetting, NotFound, Refused, as_axon_error
+from .errors import InvalidSetting, Refused, as_axon_error
 from .events import EventLog
 from .graph import By, graph
-from .labels import Labels
+from .labels import Labels, as_fields
 from .plugins import Catalogue, installed_among, listing
-from .records import SETTING_RANGES, Message, Settings, require_prompt
+from .records import AUTOMATIC, SETTING_RANGES, Label, Message, Settings, require_prompt
 from .remembered import Remembered
 from .session import replay
 from .store import Store, new_uid
 from .worker import Worker
 
 FAULTS, LONGEST_FAULT = 20, 4000  # of the page that are logged, and how many characters of each
+MOST_NAMES, LONGEST_SEARCH = 2000, 200  # features named in one call; characters of a search
 log = logging.getLogger(__name__)
 LINKS = ("https://www.neuronpedia.org/", "https://neuronpedia.org/", "https://huggingface.co/", "https://github.com/")
 
@@ -62,6 +63,14 @@ class Bridge:
                 self.messages,
                 self.graph,
                 self.feature,
+                self.names,
+                self.edit_label,
+                self.search_labels,
+                self.label_set,
+                self.label_offer,
+                self.get_labels,
+                self.cancel_labels,
+                self.retry_labels,
                 self.keep,
                 self.remember,
                 self.dismiss_crash,
@@ -97,6 +106,7 @@ class Bridge:
         """Wake every waiting call, stop generating, flush the store."""
         self.events.close()
         self.worker.close()
+        self.labels.close()
         self.store.close()
 
     # -- state ----------------------------------------------------------------
@@ -197,53 +207,118 @@ class Bridge:
     def of_session(self, session: str, after: int = -1, limit: int | None = None) -> list[Message]:
         uid, messages = self.worker.streamed
         if session == uid:
-            return messages[after + 1 : None if limit is None else after + 1 + limit]
+            found = messages[after + 1 : None if limit is None else after + 1 + limit]
+            return [self.worker.annotate.named(message) for message in found]
         return replay(session, self.store, self.worker.annotate, after, limit)
+
+    def unnamed(self, session: str, limit: int) -> list[Message]:
+        """The first messages of a session, named as they were when they were streamed, or not at all."""
+        uid, messages = self.worker.streamed
+        return messages[:limit] if session == uid else self.store.messages(session, limit=limit)
 
     def graph(
         self, session: str, sae: str, by: By, position: int, edges_per_node: int = 3, max_nodes: int = 300
     ) -> dict[str, Any]:
         """The nodes and edges of what fired up to and including a position."""
-        found = self.of_session(session, limit=max(position, 0) + 2)  # the start and the steps up to the position
+        found = self.unnamed(session, max(position, 0) + 2)  # the start and the steps up to the position
         steps = [m for m in found if m["kind"] == "step" and not m.get("is_bos")]
         steps = [m for m in steps if m["position"] <= position and sae in m["saes"]]
         firings = [[(f["feature"], f["activation"]) for f in m["saes"][sae]["features"]] for m in steps]
         start = steps[0]["position"] if steps else 0
         drawn = graph(firings, by, bounded(edges_per_node, 1, 20), bounded(max_nodes, 1, 2000), start)
-        named = self.labels.of(sae, [node.feature for node in drawn.nodes])
+        now = {feature for feature, _ in firings[-1]} if firings else set()
+        nodes = sorted(drawn.nodes, key=lambda node: node.feature not in now)  # what fires at the cursor is asked first
+        named = self.labels.of(sae, [node.feature for node in nodes], visible=True)
         return {
             "position": position,
-            "nodes": [
-                asdict(node) | {"label": label and label.text, "label_state": state}
-                for node in drawn.nodes
-                for label, state in [named[node.feature]]
-            ],
+            "nodes": [asdict(node) | as_fields(*named[node.feature]) for node in drawn.nodes],
             "edges": [asdict(edge) for edge in drawn.edges],
             "nodes_total": drawn.nodes_total,
             "edges_total": drawn.edges_total,
         }
 
-    # -- features -------------------------------------------------------------
+    # -- features and labels --------------------------------------------------
 
     def feature(self, sae: str, feature: int) -> dict[str, Any]:
-        """What is known about a feature."""
+        """What is known about a feature; what may still come is told by a "labels" event."""
+        self.labels.require_feature(sae, feature)
         spec = self.catalogue.saes.get(sae)
-        if spec and spec.width and not 0 <= feature < spec.width:  # a width of 0 is not known before loading
-            raise NotFound(f"SAE {sae} has no feature {feature}.", f"Its features are 0 to {spec.width - 1}.")
-        label, state = self.labels.of(sae, [feature])[feature]
+        label, state = self.labels.of(sae, [feature], visible=True)[feature]
+        origin, facts, details_state = self.labels.details(sae, feature)
+        computed = self.labels.promoted(sae, [feature]).get(feature)
+        if computed is None:
+            self.worker.name_soon(sae, [feature])
+        own, place = self.labels.own(sae, feature), self.labels.place_of(sae)
         return {
             "sae": sae,
             "feature": feature,
-            "label": label and asdict(label),
+            "label": label and as_record(label),
             "label_state": state,
+            "labels": [as_record(one) for one in self.labels.all_of(sae, feature)],
+            "own": own and asdict(own),
             "statistics": self.labels.statistics(sae, feature),
-            "neuronpedia_url": f"https://www.neuronpedia.org/{spec.neuronpedia}/{feature}"
-            if spec and spec.neuronpedia
-            else None,
+            "details": {
+                "origin": origin,
+                "density": facts.density,
+                "max_activation": facts.max_activation,
+                "promoted": facts.promoted or (computed.tokens if computed else ()),
+                "suppressed": facts.suppressed or (computed.suppressed if computed else ()),
+                "promoted_origin": origin if facts.promoted else AUTOMATIC if computed else "",
+                "contexts": [asdict(context) for context in facts.contexts],
+            },
+            "details_state": details_state,
+            "publisher": place and place.publisher.title,
+            "neuronpedia_url": place and place.publisher.page(place.label_set, feature),
             "hook": spec and spec.hook,
             "model": spec and spec.model,
             "width": spec and spec.width,
         }
+
+    def names(self, sae: str, features: list[int]) -> dict[str, Any]:
+        """What features are called now."""
+        return {"labels": self.labels.message(sae, features[:MOST_NAMES])["labels"]}
+
+    def edit_label(self, sae: str, feature: int, label: str, note: str) -> dict[str, Any]:
+        """Keep the user's own label and note of a feature; what is empty is taken away."""
+        self.labels.require_feature(sae, feature)
+        self.labels.edit(sae, feature, label, note)
+        return self.feature(sae, feature)
+
+    def search_labels(self, text: str, sae: str = "", limit: int = 50) -> dict[str, Any]:
+        """Labels that hold all words of a text, of one SAE or of all."""
+        limit = bounded(limit, 1, 500)
+        found = self.labels.search(text[:LONGEST_SEARCH], sae, limit + 1)
+        return {
+            "found": [
+                {"sae": name, "feature": hit.feature, "label": hit.label.text}
+                | {"origin": hit.label.origin, "method": hit.label.method, "explainer": hit.label.explainer}
+                for name, hit in found[:limit]
+            ],
+            "more": len(found) > limit,
+        }
+
+    def label_set(self, sae: str) -> dict[str, Any]:
+        """How many labels of an SAE are here, and how far a download of all has come."""
+        return self.labels.about_set(sae) | {"offline": self.config.offline, "fetch": self.config.labels.fetch}
+
+    def label_offer(self, sae: str) -> dict[str, Any]:
+        """What getting all labels of an SAE would fetch. This asks the network."""
+        return self.labels.offer(sae).as_message()
+
+    def get_labels(self, sae: str) -> dict[str, Any]:
+        """Get all labels of an SAE in the background; progress comes as "label_set" events."""
+        self.labels.get_all(sae, lambda: self.events.put({"kind": "label_set"} | self.label_set(sae)))
+        return {}
+
+    def cancel_labels(self) -> dict[str, Any]:
+        """Stop getting labels; what has arrived is kept for the next time."""
+        self.labels.cancel()
+        return {}
+
+    def retry_labels(self) -> dict[str, Any]:
+        """Ask again at once for labels that could not be had."""
+        self.labels.retry()
+        return {}
 
     # -- what stays -----------------------------------------------------------
 
@@ -286,10 +361,16 @@ class Bridge:
 
     def open_url(self, url: str) -> dict[str, Any]:
         """Open one of the few known sites in the system's browser."""
-        if not url.startswith(LINKS) or urlsplit(url).username is not None:
+        own = f"{self.config.labels.neuronpedia.rstrip('/')}/"
+        if not url.startswith((*LINKS, own)) or urlsplit(url).username is not None:
             raise Refused("AXON Shell does not open links to this site.", "Copy the link into a browser.")
         webbrowser.open(url)
         return {}
+
+
+def as_record(label: Label) -> dict[str, Any]:
+    """A label as the page shows it."""
+    return {name: value for name, value in asdict(label).items() if name != "id"}
 
 
 def fits(value: Any, kind: Any) -> bool:

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -68,6 +68,18 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelSettings:
+    """The `[labels]` table."""
+
+    fetch: bool = True  # ask for the labels of features as they appear on screen
+    prefer: tuple[
+        str, ...
+    ] = ()  # METHOD/EXPLAINER, * for any: which of several labels is shown, before the usual order
+    neuronpedia: str = "https://www.neuronpedia.org"  # where single features are asked for
+    datasets: str = "https://neuronpedia-datasets.s3.us-east-1.amazonaws.com"  # where whole label sets are
+
+
+@dataclass(frozen=True, slots=True)
 class PluginSettings:
     """The `[plugins]` table."""
 
@@ -84,6 +96,7 @@ class Config:
     dtype: str = "float32"  # number format of a model's weights; SAEs are always float32
     start: Start = field(default_factory=Start)
     settings: Settings = field(default_factory=Settings)  # how sessions are generated
+    labels: LabelSettings = field(default_factory=LabelSettings)
     plugins: PluginSettings = field(default_factory=PluginSettings)
     models: tuple[ModelEntry, ...] = ()
     saes: tuple[SaeEntry, ...] = ()
@@ -134,6 +147,13 @@ def read_config() -> ConfigFile:
     config, mistakes = parse(text, path)
     if os.environ.get("AXON_OFFLINE", "") not in ("", "0"):
         config = replace(config, offline=True)
+    labels = config.labels
+    labels = replace(
+        labels,
+        neuronpedia=os.environ.get("AXON_NEURONPEDIA_URL") or labels.neuronpedia,
+        datasets=os.environ.get("AXON_NEURONPEDIA_DATASETS_URL") or labels.datasets,
+    )
+    config = replace(config, labels=labels)
     return ConfigFile(config, path, exists, (*problems, *mistakes))
 
 
@@ -148,7 +168,7 @@ def parse(text: str, path: Path) -> tuple[Config, list[Problem]]:
         hint = "Mend that line; until then all settings have their defaults."
         return Config(), [Problem(path.name, f"{path} is not valid TOML: {error}.", hint)]
     reader = Reader(text, path)
-    return reader.read(Config, table, ()), reader.problems
+    return reader.read(Config, table, ()) or Config(), reader.problems
 
 
 class Reader:
@@ -158,8 +178,11 @@ class Reader:
         self.lines, self.path = text.splitlines(), path
         self.problems: list[Problem] = []
 
-    def read(self, kind: type[T], table: Mapping[str, Any], place: tuple[str | int, ...]) -> T:
-        """A record from the table at a place of the file: keys and indices from the outside in."""
+    def read(self, kind: type[T], table: Mapping[str, Any], place: tuple[str | int, ...]) -> T | None:
+        """A record from the table at a place of the file: keys and indices from the outside in.
+
+        None, and a problem told, where a key that it cannot do without is wrong.
+        """
         kinds = get_type_hints(kind)
         values = {}
         for key, value in table.items():
@@ -170,6 +193,8 @@ class Reader:
                 self.wrong((*place, key), f"there is no setting {named((*place, key))}", hint)
             elif (found := self.value(kinds[key], value, (*place, key))) is not None:
                 values[key] = found
+        if any(is_needed(one) and one.name not in values for one in fields(kind)):  # type: ignore[arg-type]
+            return None
         while True:
             try:
                 return kind(**values)
@@ -197,8 +222,7 @@ class Reader:
         if not isinstance(value, dict):
             return self.unexpected(value, "a table", place)
         for needed in fields(kind):
-            absent = needed.default is MISSING and needed.default_factory is MISSING and needed.name not in value
-            if absent:
+            if is_needed(needed) and needed.name not in value:
                 return self.wrong(place, f"{named(place)} has no {needed.name}", f'Give it one: {needed.name} = "...".')
         return self.read(kind, value, place)
 
@@ -220,6 +244,11 @@ class Reader:
                     found = found[key]
                 return number
         return 0
+
+
+def is_needed(one: Field[Any]) -> bool:
+    """Whether a record cannot be made without this field."""
+    return one.default is MISSING and one.default_factory is MISSING
 
 
 def named(place: tuple[str | int, ...]) -> str:

@@ -17,7 +17,7 @@ from . import hub
 from .config import ModelEntry, SaeEntry
 from .errors import ConfigError, WeightsError
 from .folders import COPY, FORMATS, MODEL_WEIGHTS, ModelFacts, SaeFacts, format_of, model_facts, sae_facts
-from .published import directory, files_of, hook_of, published_sae, published_saes
+from .published import directory, files_of, hook_of, page_of, published_sae, published_saes
 from .records import HubFiles, ModelSpec, PublishedSae, SaeFiles, SaeSpec, hub_model
 
 # Places that hold a vector of the residual stream's width.
@@ -157,7 +157,7 @@ def sae_of(entry: SaeEntry, base: Path, models: Mapping[str, ModelSpec]) -> SaeS
         width=facts.width,
         weights=weights,
         size_bytes=facts.size_bytes,
-        neuronpedia=entry.neuronpedia,
+        neuronpedia=entry.neuronpedia or (page_of(weights) if isinstance(weights, PublishedSae) else ""),
         about=entry.about or f"From {entry.folder or weights}, added in config.toml.",
     )
     require_place(spec, facts.takes, models[name])

@@ -12,12 +12,14 @@ AxonError
   x DownloadError       a download failed
     x Gated             ... as the owner wants a licence accepted first
     x Offline           ... as the network must not be used
-    x Unreachable       ... as the hub cannot be reached
+    x Unreachable       ... as a server cannot be reached
     x NoSpace           ... as the disk is too small
+    x Throttled         ... as the server wants to be left alone for a while
     x Cancelled         ... as the user stopped it
   x EngineError         the computation failed (not a number)
     x OutOfMemory       ... as memory is too little
-  x StoreError          the session database cannot be read or written
+  x StoreError          a database cannot be read or written
+  x LabelFileError      a file of labels is damaged or does not fit
   x ExportError         a file cannot be written
   x ServerError         the loopback server cannot start
   x ShortcutError       the entry in the system's menu cannot be made or removed
@@ -116,9 +118,15 @@ class Offline(DownloadError):
 
 
 class Unreachable(DownloadError):
-    """The hub cannot be reached."""
+    """A server cannot be reached."""
 
     kind = "network"
+
+
+class Throttled(DownloadError):
+    """The server wants to be left alone for a while."""
+
+    kind = "throttled"
 
 
 class NoSpace(DownloadError):
@@ -146,9 +154,15 @@ class OutOfMemory(EngineError):
 
 
 class StoreError(AxonError):
-    """The session database cannot be read or written."""
+    """A database cannot be read or written."""
 
     kind = "store"
+
+
+class LabelFileError(AxonError):
+    """A file of labels is damaged or does not fit."""
+
+    kind = "label_file"
 
 
 class ExportError(AxonError):

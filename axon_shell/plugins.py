@@ -28,7 +28,7 @@ from . import homes, hookspecs, hub
 from .config import Config, ConfigFile, config_path
 from .entries import model_of, sae_of, saes_for
 from .errors import AxonError, NotFound, NotInstalled, PluginError
-from .hookspecs import LabelSource
+from .hookspecs import LabelPublisher, LabelSource
 from .hub import installed, on_hub
 from .records import Analyser, Exporter, ModelSpec, Problem, SaeSpec, Spec
 
@@ -44,12 +44,12 @@ class Plugin:
     gives: dict[str, int] = field(default_factory=dict)  # how many models, saes, label_sources, ...
 
 
-KINDS = {
-    "models": ModelSpec,
-    "saes": SaeSpec,
-    "label_sources": LabelSource,
-    "analysers": Analyser,
-    "exporters": Exporter,
+KINDS: dict[str, tuple[type, ...]] = {
+    "models": (ModelSpec,),
+    "saes": (SaeSpec,),
+    "label_sources": (LabelSource, LabelPublisher),
+    "analysers": (Analyser,),
+    "exporters": (Exporter,),
 }
 
 
@@ -59,7 +59,7 @@ class Catalogue:
 
     models: dict[str, ModelSpec] = field(default_factory=dict)
     saes: dict[str, SaeSpec] = field(default_factory=dict)
-    label_sources: dict[str, LabelSource] = field(default_factory=dict)
+    label_sources: dict[str, LabelSource | LabelPublisher] = field(default_factory=dict)
     analysers: dict[str, Analyser] = field(default_factory=dict)
     exporters: dict[str, Exporter] = field(default_factory=dict)
     plugins: list[Plugin] = field(default_factory=list)
@@ -71,9 +71,10 @@ class Catalogue:
 
     def add(self, table: dict[str, Any], one: Any) -> None:
         """Take something into a table. Raises PluginError when it does not belong there or its name is taken."""
-        kind = next(kind for what, kind in KINDS.items() if getattr(self, what) is table)
-        if not isinstance(one, kind):
-            raise PluginError(f"It registered {one!r:.60}, which is no {kind.__name__}.", f"Make a {kind.__name__}.")
+        kinds = next(kinds for what, kinds in KINDS.items() if getattr(self, what) is table)
+        if not isinstance(one, kinds):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise PluginError(f"It registered {one!r:.60}, which is no {wanted}.", f"Make a {wanted}.")
         name = getattr(one, "id", "") or getattr(one, "name", "")
         if name in table:
             raise PluginError(f"{name} is registered already.", "Give it another id.")

@@ -23,6 +23,12 @@ from .errors import NotFound
 from .records import HubFiles, PublishedSae, SaeSpec
 
 FLOAT32 = 4  # bytes
+# Where SAELens's directory names a page of Neuronpedia that belongs to another SAE: the right one, or none.
+NEURONPEDIA = {
+    ("pythia-70m-deduped-res-sm", "blocks.0.hook_resid_pre"): "pythia-70m-deduped/e-res-sm",
+    ("gemma-scope-9b-pt-res", "layer_2/width_16k/average_l0_8"): "",
+    ("gemma-scope-9b-pt-res", "layer_20/width_131k/average_l0_114"): "",
+}
 # Loaders of SAELens whose SAEs cannot be read here, and why.
 REFUSED = {
     "temporal": "it predicts part of each activation from all tokens before, which no feature stands for",
@@ -43,10 +49,10 @@ def published_saes(
     """
     taken: set[str] = set()
     entries = [entry for entry in directory() if entry["model"] == model]
-    for entry in sorted(entries, key=lambda entry: not entry["neuronpedia"]):
-        names = (entry["release"], entry["id"], entry["path"], entry["neuronpedia"], entry["repo"])
+    for entry in sorted(entries, key=lambda entry: not neuronpedia_of(entry)):
+        neuronpedia = neuronpedia_of(entry)
+        names = (entry["release"], entry["id"], entry["path"], neuronpedia, entry["repo"])
         features = (widths or {}).get(entry["release"]) or features_of(*names)
-        neuronpedia = entry["neuronpedia"]
         name = neuronpedia.removeprefix(f"{model}/")
         if name == neuronpedia or name in taken:
             name = f"{entry['release']}/{entry['id']}"
@@ -74,6 +80,12 @@ def published_sae(release: str, sae_id: str) -> PublishedSae:
         raise NotFound(f"SAELens's release {release!r} has no SAE {sae_id!r}.", f"Did you mean {near[0]}?")
     near = get_close_matches(release, {entry["release"] for entry in directory()}, 1)
     raise NotFound(f"SAELens's directory has no release {release!r}.", f"Did you mean {near[0]}?" if near else "")
+
+
+def page_of(published: PublishedSae) -> str:
+    """Neuronpedia's name of an SAE of SAELens's directory; empty where it shows none."""
+    named = (published.release, published.sae_id)
+    return next((neuronpedia_of(one) for one in directory() if (one["release"], one["id"]) == named), "")
 
 
 def as_published(entry: Mapping[str, Any]) -> PublishedSae:
@@ -104,6 +116,11 @@ def directory() -> list[dict[str, Any]]:
         fresh.write_text(json.dumps(entries))
         fresh.replace(kept)
     return entries
+
+
+def neuronpedia_of(entry: Mapping[str, Any]) -> str:
+    """Neuronpedia's name of an SAE of the directory; empty where it shows none."""
+    return NEURONPEDIA.get((entry["release"], entry["id"]), entry["neuronpedia"])
 
 
 def parse(source: Path) -> list[dict[str, Any]]:
@@ -175,8 +192,8 @@ def features_of(*names: str) -> int:
     text = " ".join(names)
     if match := re.search(r"2pow(\d+)", text):
         return 2 ** int(match[1])
-    if match := re.search(r"(?:width_|v5[-_]|-w-|-res-|_)(\d+)([km])(?![a-z0-9])", text):
-        # 16k is 16,384, 65k is 65,536 and 1m is 1,048,576
+    if match := re.search(r"(?:width_|v5[-_]|-w-|-res-|_)(\d+(?=k)|\d(?=m))([km])(?![a-z0-9])", text):
+        # 16k is 16,384, 65k is 65,536 and 1m is 1,048,576; 800m are the tokens that it was trained on
         return 2 ** round(log2(int(match[1]) * {"k": 1e3, "m": 1e6}[match[2]]))
     if match := re.search(r"(?:_ds|hook_mlp_out_|hook_resid_pre_|hook_resid_post_)(\d{3,6})(?!\d)", text):
         return int(match[1])

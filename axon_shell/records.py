@@ -111,11 +111,52 @@ class Label:
     """What a feature is said to mean, by whom, and how sure that is."""
 
     text: str
-    origin: str  # who says so: "tiny-world", "neuronpedia", "user"
-    method: str  # how it was found: "measured against the generator's concepts"
-    score: float | None = None  # of the kind named in score_name, 0..1
-    score_name: str = ""  # "F1 on held-out text"
+    origin: str  # who says so: "tiny-world", "neuronpedia", "you", "automatic"
+    method: str  # how it was found: "measured on held-out text", "oai_token-act-pair"
+    score: float | None = None  # of the kind named in score_name
+    score_name: str = ""  # "F1"
     details: dict[str, Any] = field(default_factory=dict)  # precision, recall, ... shown as they are
+    explainer: str = ""  # the model that wrote it: "gpt-4o-mini"
+    id: str = ""  # its id at its publisher
+
+    @property
+    def is_automatic(self) -> bool:
+        """Whether it was computed from the feature's tokens: then it describes nothing."""
+        return self.origin == AUTOMATIC
+
+
+AUTOMATIC, OWN = "automatic", "you"  # origins
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A piece of text at which a feature fires, with its activation at each token."""
+
+    tokens: tuple[str, ...]
+    activations: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFacts:
+    """What a publisher knows about a feature; what it does not tell is None or empty."""
+
+    labels: tuple[Label, ...] = ()  # none: it is unlabelled
+    density: float | None = None  # share of tokens at which it fires
+    max_activation: float | None = None
+    promoted: tuple[tuple[str, float], ...] = ()  # tokens whose logits it raises most, with its weights on them
+    suppressed: tuple[tuple[str, float], ...] = ()
+    contexts: tuple[Context, ...] = ()  # where it fires most
+    sae: tuple[str, str] | None = None  # release and id of the SAE in SAELens's directory that all this is of
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFile:
+    """A file with part of the labels of one SAE, as its publisher lists it."""
+
+    name: str  # unique within the set
+    url: str
+    size: int = 0  # bytes; 0: not told
+    etag: str = ""  # changes when the file does; empty: not told
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ the page, the terminal and an export need no second path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from .analysers import Analysers
 from .errors import as_axon_error
-from .labels import Labels
+from .labels import Labels, Promoted, as_fields
 from .records import End, Message, Problem, Settings
 from .store import Store
 
@@ -88,6 +88,57 @@ def replay(session: str, store: Store, annotate: Annotator, after: int = -1, lim
     return [annotate(message) for message in store.messages(session, after, limit)]
 
 
+def undescribed(messages: Iterable[Message], labels: Labels) -> dict[str, list[int]]:
+    """The features that fired in a session and that nobody has described, by SAE, in the order in which they fired."""
+    fired: dict[str, dict[int, None]] = {}
+    for message in messages:
+        if message["kind"] == "step" and not message.get("is_bos"):
+            for sae, reading in message["saes"].items():
+                fired.setdefault(sae, {}).update({active["feature"]: None for active in reading["features"]})
+    return {
+        sae: [feature for feature, (_, state) in labels.of(sae, features).items() if state != "labelled"]
+        for sae, features in fired.items()
+    }
+
+
+class Promoter:
+    """Works out which tokens features promote: what is called a feature that nobody described."""
+
+    def __init__(self, model: Model) -> None:
+        from .engine.attribution import direct_path
+        from .engine.naming import chance_peak, token_ids
+        from .engine.text import Decoder
+
+        self.model, self.decoder = model, Decoder(model.tokenizer)
+        self.path, self.tokens = direct_path(model), token_ids(model)
+        self.chance = chance_peak(self.path, self.tokens)
+
+    def name(self, sae: Sae, features: Sequence[int], labels: Labels) -> None:
+        """Keep the tokens that some features of an SAE promote, unless they are known.
+
+        Nothing where no straight line leads to the logits.
+        """
+        from .engine.attribution import way_to_residual
+        from .engine.naming import promoted
+
+        known = labels.promoted(sae.spec.id, features)
+        new = [feature for feature in features if feature not in known]
+        found = promoted(self.path, sae, way_to_residual(self.model, sae.target), new, self.tokens) if new else None
+        if found is None:
+            return
+        rows = zip(found.features, found.promotes, found.suppresses, found.peak, found.kurtosis, strict=True)
+        labels.put_promoted(
+            sae.spec.id,
+            {
+                feature: Promoted(self.texts(most), self.texts(least), peak, self.chance, kurtosis)
+                for feature, most, least, peak, kurtosis in rows
+            },
+        )
+
+    def texts(self, tokens: Sequence[tuple[int, float]]) -> tuple[tuple[str, float], ...]:
+        return tuple((self.decoder.piece(token), weight) for token, weight in tokens)
+
+
 class Annotator:
     """Adds to a step what is not measured but said about it: labels of its features, and what analysers find."""
 
@@ -98,15 +149,18 @@ class Annotator:
         """A step message with labels and analyses; other messages as they are."""
         if message["kind"] != "step":
             return message
+        return self.named(message) | {"analyses": {} if message.get("is_bos") else self.analysers.of(message)}
+
+    def named(self, message: Message) -> Message:
+        """A step message with its features called what they are called now; other messages as they are."""
+        if message["kind"] != "step":
+            return message
         saes = {}
         for sae, reading in message["saes"].items():
             named = self.labels.of(sae, [active["feature"] for active in reading["features"]])
-            features = []
-            for active in reading["features"]:
-                label, state = named[active["feature"]]
-                features.append(active | {"label": label and label.text, "label_state": state})
+            features = [active | as_fields(*named[active["feature"]]) for active in reading["features"]]
             saes[sae] = reading | {"features": features}
-        return message | {"saes": saes, "analyses": {} if message.get("is_bos") else self.analysers.of(message)}
+        return message | {"saes": saes}
 
     def problems(self) -> list[Problem]:
         """Label sources and analysers that failed, and are asked no more."""

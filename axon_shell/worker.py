@@ -6,13 +6,14 @@ import gc
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import hub, session
 from .config import Config
-from .errors import Busy, Cancelled, as_axon_error
+from .errors import Busy, Cancelled, StoreError, as_axon_error
 from .events import EventLog
 from .hub import installed, on_hub
 from .plugins import require_installed
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .engine.sae import Sae
 
 
+NAMED_AT_ONCE = 32  # features, before looking whether there is something better to do
 log = logging.getLogger(__name__)
 
 
@@ -54,6 +56,8 @@ class Worker:
         self.model: Model | None = None
         self.saes: dict[str, Sae] = {}
         self.jobs: queue.Queue[Callable[[], object] | None] = queue.Queue()
+        self.promoter: session.Promoter | None = None  # of the model
+        self.unnamed: dict[tuple[str, int], None] = {}  # features of SAEs whose promoted tokens are to be worked out
         self.stopping = threading.Event()
         self.wish = object()  # stands for what was asked to be loaded last: only that is wanted
         self.claim = threading.Lock()
@@ -89,6 +93,10 @@ class Worker:
         self.cancel()
         return self.live is not None
 
+    def name_soon(self, sae: str, features: Iterable[int]) -> None:
+        """Work out which tokens features promote, when there is nothing better to do and their SAE is loaded."""
+        self.jobs.put(lambda: self.unnamed.update(((sae, feature), None) for feature in features))
+
     def close(self) -> None:
         """Stop generating and end the thread."""
         self.cancel()
@@ -98,8 +106,40 @@ class Worker:
     # -- in the thread --------------------------------------------------------
 
     def work(self) -> None:
-        while job := self.jobs.get():
+        while True:
+            try:
+                job = self.jobs.get(block=not self.unnamed)
+            except queue.Empty:
+                self.name_some()
+                continue
+            if job is None:
+                return
             job()
+
+    def name_some(self) -> None:
+        """Work out which tokens a few features promote, and tell what they are called now."""
+        name = next(iter(self.unnamed))[0]
+        features = [feature for of, feature in self.unnamed if of == name][:NAMED_AT_ONCE]
+        for feature in features:
+            del self.unnamed[name, feature]
+        labels = self.annotate.labels
+        try:
+            if self.model and name in self.saes:
+                self.promoter = self.promoter or session.Promoter(self.model)
+                self.promoter.name(self.saes[name], features, labels)
+        except Exception as error:
+            as_axon_error(error, "working out promoted tokens")  # it is logged; the features keep their numbers
+            self.unnamed.clear()
+        labels.forget(name, features)
+        labels.tell_names(name, features)
+
+    def name_undescribed(self, uid: str) -> None:
+        """Have named by their tokens what fired in the session just generated and nobody has described."""
+        with suppress(StoreError):
+            self.store.flush()  # then it counts among the sessions in which they fired
+        messages = self.streamed[1] if self.streamed[0] == uid else []
+        for sae, features in session.undescribed(messages, self.annotate.labels).items():
+            self.unnamed.update(((sae, feature), None) for feature in features)
 
     def generate(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> None:
         told = self.annotate.problems()
@@ -120,6 +160,7 @@ class Worker:
                 self.streamed[1].append(message)
                 self.events.put(message | {"session": uid})
             log.info("session %s: %s, %s new tokens", uid, message["reason"], message["new_tokens"])
+            self.jobs.put(lambda: self.name_undescribed(uid))
         except Exception as error:
             self.events.put({"kind": "refused", "session": uid, "error": as_axon_error(error, "starting").as_record()})
         finally:
@@ -189,7 +230,7 @@ class Worker:
     def free(self, model: ModelSpec, wanted: dict[str, SaeSpec]) -> None:
         """Let go of a model and of SAEs that are not asked for, so that their memory is free for what is."""
         if self.model and self.model.spec.id != model.id:
-            self.model, self.saes = None, {}
+            self.model, self.saes, self.promoter = None, {}, None
         self.saes = {name: sae for name, sae in self.saes.items() if name in wanted}
         gc.collect()  # modules and their hooks refer to each other
 

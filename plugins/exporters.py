@@ -21,14 +21,15 @@ def activations(messages: Sequence[Message], file: BinaryIO) -> None:
     """One row for each feature that fired at a token, in UTF-8 with a header (RFC 4180)."""
     text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
     rows = csv.writer(text)
-    rows.writerow(("position", "token", "is_prompt", "sae", "feature", "label", "activation", "effect"))
+    rows.writerow(("position", "token", "is_prompt", "sae", "feature", "label", "label_origin", "activation", "effect"))
     for step in messages:
         if step["kind"] != "step":
             continue
         for sae, reading in step["saes"].items():
             for active in reading["features"]:
-                said = (active["feature"], active["label"], active["activation"], active["effect"])
-                rows.writerow((step["position"], step["piece"], step["is_prompt"], sae, *said))
+                names = ("feature", "label", "label_origin", "activation", "effect")
+                where = (step["position"], step["piece"], step["is_prompt"], sae)
+                rows.writerow((*where, *(active[name] for name in names)))
     text.detach()  # the file is the caller's to close
 
 

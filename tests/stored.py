@@ -5,10 +5,12 @@ python stored.py FOLDER   prints the uid, then for each step "added N", and now 
 
 from __future__ import annotations
 
+import json
 import random
 import struct
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from axon_shell.records import Message
@@ -18,6 +20,17 @@ from axon_shell.store import Store, new_uid
 def float32(value: float) -> float:
     """The nearest number that a model could have computed."""
     return struct.unpack("f", struct.pack("f", value))[0]
+
+
+def as_described(messages: Iterable[Message]) -> list[Message]:
+    """Messages without automatic labels: those change with what was seen meanwhile."""
+    found = json.loads(json.dumps(list(messages)))
+    for message in found:
+        for reading in message.get("saes", {}).values() if message["kind"] == "step" else ():
+            for active in reading["features"]:
+                if active["label_origin"] == "automatic":
+                    active |= {"label": None, "label_origin": None}
+    return found
 
 
 def start_message(uid: str, prompt: str = "The capital of France is", saes: tuple[str, ...] = ("m/2-res",)) -> Message:

@@ -57,7 +57,7 @@ def bridge(offered: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("data")
     config = Config(start=Start("random"))
     store = Store(folder)
-    worker = Worker(store, Annotator(Labels([]), Analysers(offered.analysers.values())), EventLog(), config)
+    worker = Worker(store, Annotator(Labels([], offered.saes), Analysers(offered.analysers.values())), EventLog(), config)
     bridge = Bridge(worker, store, offered, config, Remembered(folder / "remembered.json"))
     yield bridge
     bridge.close()
@@ -132,7 +132,7 @@ def test_a_run_arrives_as_events_and_stays_as_messages(bridge: Bridge):
 
 def test_an_analyser_that_fails_is_told_once_and_the_others_go_on(offered: Catalogue, home: Path):
     store = Store(home)
-    worker = Worker(store, Annotator(Labels([]), Analysers(offered.analysers.values())), EventLog(), Config())
+    worker = Worker(store, Annotator(Labels([], offered.saes), Analysers(offered.analysers.values())), EventLog(), Config())
     bridge = Bridge(worker, store, offered, Config(start=Start("random")), Remembered(home / "remembered.json"))
     try:
         assert ask(bridge, "hello")["analysers"]["entropy"] == {"about": "as it is", "high": 5, "unit": ""}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from stored import as_described
 
 from axon_shell.cli.shared import print_json
 from axon_shell.config import parse
@@ -82,13 +83,13 @@ def test_the_stored_session_is_what_was_printed(paris: list[dict], shared: Path)
     (row,) = json.loads(shell("sessions", "list", "--json", home=shared).stdout)
     assert (row["uid"], row["prompt"], row["status"]) == (paris[0]["session"], "The capital of France is", "finished")
     shown = shell("sessions", "show", row["uid"][:20], "--json", home=shared)
-    assert [json.loads(line) for line in shown.stdout.splitlines()] == paris
+    assert as_described(map(json.loads, shown.stdout.splitlines())) == as_described(paris)
 
 
 def test_the_same_run_twice_gives_the_same_tokens_and_features(shared: Path):
     def numbers(*extra: str) -> list[dict]:
         done = shell("run", "In Japan", "--max-tokens", "8", "--seed", "4", "--json", *extra, home=shared)
-        return [json.loads(line) | {"ms": 0} for line in done.stdout.splitlines()[1:-1]]
+        return as_described(json.loads(line) | {"ms": 0} for line in done.stdout.splitlines()[1:-1])
 
     first = numbers()
     assert first == numbers() and len(first) >= 4
@@ -141,7 +142,8 @@ def test_a_session_becomes_a_file(paris: list[dict], shared: Path, tmp_path: Pat
     lines = tmp_path / "session.jsonl"
     done = shell("sessions", "export", uid, "--as", "jsonl", "--output", str(lines), home=shared)
     assert done.stdout == f"{lines} ({lines.stat().st_size:,} bytes)\n", done.stderr
-    assert [json.loads(line) for line in lines.read_text("utf-8").splitlines()] == paris
+    exported = [json.loads(line) for line in lines.read_text("utf-8").splitlines()]
+    assert as_described(exported) == as_described(paris)
 
     said = json.loads(
         shell(
@@ -153,7 +155,7 @@ def test_a_session_becomes_a_file(paris: list[dict], shared: Path, tmp_path: Pat
         rows = list(csv.DictReader(file))
     fired = [
         (step["position"], sae, active["feature"], active["activation"], active["label"])
-        for step in paris[1:-1]
+        for step in exported[1:-1]
         for sae, reading in step["saes"].items()
         for active in reading["features"]
     ]
@@ -319,7 +321,7 @@ def test_ctrl_c_ends_the_session_cleanly_and_keeps_it(tmp_path: Path):
     messages = [json.loads(line) for line in [*lines, *rest.splitlines()]]
     assert messages[-1]["kind"] == "end" and "Traceback" not in errors
     shown = shell("sessions", "show", messages[0]["session"], "--json", home=tmp_path)
-    assert [json.loads(line) for line in shown.stdout.splitlines()] == messages
+    assert as_described(map(json.loads, shown.stdout.splitlines())) == as_described(messages)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
@@ -342,7 +344,7 @@ def test_a_killed_run_is_kept_up_to_its_last_flush(tmp_path: Path):
     assert shown[-1]["kind"] == "end"
     if shown[-1]["reason"] == "interrupted":
         assert len(shown) - 1 >= 40  # those printed before the flush
-    assert shown[:40] == printed[:40]
+    assert as_described(shown[:40]) == as_described(printed[:40])
 
 
 def test_whoever_stops_reading_gets_no_traceback(shared: Path, paris: list[dict]):

@@ -21,7 +21,7 @@ from documented import COMMANDS, ELSEWHERE, ONLY_PARSED, PAGES, Reader, blocks, 
 
 import axon_shell
 from axon_shell import homes, hookspecs, records
-from axon_shell.config import Config, ModelEntry, PluginSettings, SaeEntry, Start
+from axon_shell.config import Config, LabelSettings, ModelEntry, PluginSettings, SaeEntry, Start
 from axon_shell.folders import FORMATS
 from axon_shell.labels import Labels
 from axon_shell.plugins import catalogue
@@ -141,8 +141,9 @@ def test_every_section_of_the_commands_is_a_command():
 
 def test_every_setting_is_documented_with_its_default_and_range():
     table = {row[0].strip("`"): row for row in rows(sections("docs/commands.md", 2)["Settings"])}
-    expected = {f.name for f in fields(Config)} - {"start", "settings", "plugins", "models", "saes"}
-    for kind, prefix in ((Start, "start"), (Settings, "settings"), (PluginSettings, "plugins")):
+    expected = {f.name for f in fields(Config)} - {"start", "settings", "labels", "plugins", "models", "saes"}
+    tables = ((Start, "start"), (Settings, "settings"), (LabelSettings, "labels"), (PluginSettings, "plugins"))
+    for kind, prefix in tables:
         expected |= {f"{prefix}.{f.name}" for f in fields(kind)}
     assert set(table) == expected
     for name, (low, high, _) in SETTING_RANGES.items():

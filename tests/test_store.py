@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
 import statistics
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,8 +21,8 @@ from hypothesis import strategies as st
 from stored import record, session_messages, start_message, step_message
 
 from axon_shell.errors import NotFound, StoreError
-from axon_shell.records import ActiveFeature, Alternative, End, NextToken, Reading, Settings, Step
-from axon_shell.store import SessionSummary, Store, new_uid, schema, writer
+from axon_shell.records import ActiveFeature, Alternative, End, Message, NextToken, Reading, Settings, Step
+from axon_shell.store import Firing, SessionSummary, Store, firings, new_uid, rows, schema, writer
 from axon_shell.store.packing import pack_readings, unpack_readings
 
 
@@ -335,6 +337,245 @@ def test_steps_are_on_disk_after_a_quarter_of_a_second_or_when_there_are_twenty(
     while store.writer.recordings[uid].written < 1 + steps and time.monotonic() < deadline:
         time.sleep(0.005)
     assert store.writer.recordings[uid].written == 1 + steps
+
+
+# -- where a feature fired ----------------------------------------------------------
+
+SAE = "m/2-res"
+
+
+def recomputed(sessions: list[list[Message]], sae: str, cap: int = 512) -> dict[int, list[Firing]]:
+    """Where each feature fired, strongest first, from the messages of the sessions, the oldest session first."""
+    found: dict[int, list[Firing]] = {}
+    for messages in reversed(sessions):
+        start, *steps, _ = messages
+        at: dict[int, list[tuple[float, int]]] = {}
+        for step in steps:
+            if sae in step["saes"] and not step.get("is_bos"):
+                for fired in step["saes"][sae]["features"]:
+                    at.setdefault(fired["feature"], []).append((fired["activation"], step["position"]))
+        best = {feature: max(places, key=lambda place: (place[0], -place[1])) for feature, places in at.items()}
+        for feature in sorted(best, key=lambda feature: (-best[feature][0], feature))[:cap]:
+            activation, position = best[feature]
+            firing = Firing(
+                start["session"],
+                rows.title(start["prompt"]),
+                activation,
+                len(at[feature]),
+                position,
+                steps[position]["piece"],
+            )
+            found.setdefault(feature, []).append(firing)
+    return {feature: sorted(places, key=lambda firing: -firing.activation) for feature, places in found.items()}
+
+
+def pieces(places: list[Firing]) -> list[tuple[str, int, float]]:
+    """The tokens at these places: how many there are of each, and the strongest."""
+    counts = Counter(place.piece for place in places)
+    found = [(piece, n, max(p.activation for p in places if p.piece == piece)) for piece, n in counts.items()]
+    return sorted(found, key=lambda row: (-row[1], -row[2], row[0]))
+
+
+def agrees(store: Store, sessions: list[list[Message]], sae: str = SAE, cap: int = 512, limit: int = 50) -> bool:
+    """Whether a store answers what is recomputed from the messages, for features that fired and others."""
+    expected = recomputed(sessions, sae, cap)
+    features = [*expected, 99_999]
+    places = {feature: expected.get(feature, [])[:limit] for feature in features}
+    return {feature: store.firings(sae, feature, limit) for feature in features} == places and store.fires_on(
+        sae, features, limit
+    ) == {feature: pieces(found) for feature, found in places.items() if found}
+
+
+# Few features and few activations, so that some are equal.
+firing_readings = st.dictionaries(st.integers(0, 12), st.sampled_from([0.5, 1.0, 1.5, 0.1]), max_size=8)
+
+
+@st.composite
+def firing_session(draw: st.DrawFn) -> list[Message]:
+    """A session of two SAEs in which few features fire often; it may begin with BOS, at which they fire too."""
+    uid = new_uid()
+    steps = []
+    for position in range(draw(st.integers(0, 6))):
+        saes = {}
+        for sae in ("m/2-res", "m/5-res"):
+            fired = [{"feature": f, "activation": a, "effect": None} for f, a in draw(firing_readings).items()]
+            saes[sae] = {"l0": len(fired), "unexplained": 0.5, "features": fired}
+        step = step_message(position) | {"saes": saes, "piece": draw(st.sampled_from([" a", " b", "c"]))}
+        step.pop("is_bos", None)
+        steps.append(step | ({"is_bos": True} if position == 0 and draw(st.booleans()) else {}))
+    end = session_messages(uid, 3)[-1]
+    return [start_message(uid, saes=("m/2-res", "m/5-res")), *steps, end]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sessions=st.lists(firing_session(), min_size=1, max_size=5), cap=st.sampled_from([2, 512]), limit=st.integers(1, 5)
+)
+def test_where_a_feature_fired_is_what_the_messages_say(
+    home: Path, sessions: list[list[Message]], cap: int, limit: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch, closing(Store(home / new_uid())) as store:
+        patch.setattr(firings, "STRONGEST", cap)
+        for messages in sessions:
+            record(store, messages[0]["session"], messages)
+        store.flush()
+        for sae in ("m/2-res", "m/5-res"):
+            assert agrees(store, sessions, sae, cap, limit)
+
+
+def test_a_session_that_runs_is_entered_when_it_ends(store: Store) -> None:
+    uid = new_uid()
+    messages = session_messages(uid)
+    record(store, uid, messages[:-1])
+    store.flush()
+    feature = messages[3]["saes"][SAE]["features"][0]["feature"]
+    assert store.firings(SAE, feature) == []
+    record(store, uid, messages[-1:])
+    store.flush()
+    assert agrees(store, [messages])
+    assert store.firings(SAE, feature)[0].session == uid
+
+
+def test_of_each_sae_the_512_strongest_features_of_a_session_are_kept(store: Store) -> None:
+    uid = new_uid()
+    messages = session_messages(uid, 120, saes=(SAE, "m/5-res"))
+    assert len(recomputed([messages], SAE, cap=10_000)) > 1000
+    record(store, uid, messages)
+    store.flush()
+    assert agrees(store, [messages]) and agrees(store, [messages], "m/5-res")
+    with closing(store.database.read()) as connection:
+        counts = connection.execute("SELECT count(*) FROM firings GROUP BY sae_id").fetchall()
+    assert counts == [(512,), (512,)]
+
+
+def test_before_anything_was_saved_nothing_has_fired(store: Store) -> None:
+    for _ in ("no file", "a file with a session of another SAE"):
+        assert store.firings("m/none", 3) == []
+        assert store.fires_on("m/none", [3, 4]) == {}
+        record(store, uid := new_uid(), session_messages(uid, 3))
+        store.flush()
+    assert store.fires_on(SAE, []) == {}
+
+
+def test_a_deleted_session_is_not_shown_any_more(store: Store) -> None:
+    sessions = [session_messages(new_uid(), 8) for _ in range(2)]
+    for messages in sessions:
+        record(store, messages[0]["session"], messages)
+    store.flush()
+    connection = store.writer.connection
+    assert connection
+    connection.execute("DELETE FROM sessions WHERE uid = ?", (sessions[0][0]["session"],))
+    assert agrees(store, sessions[1:])
+
+
+def test_what_a_thousand_features_fire_on_is_told_at_once(store: Store) -> None:
+    for _ in range(60):
+        uid = new_uid()
+        record(store, uid, session_messages(uid, 60))
+    store.flush()
+    features = [*recomputed([session_messages("x", 60)], SAE), *range(50_000, 50_500)]
+    assert len(features) > 1000
+    begin = time.perf_counter()
+    found = store.fires_on(SAE, features)
+    assert time.perf_counter() - begin < 1  # 0.15 on an idle machine
+    assert len(found) == 512 and {sum(n for _, n, _ in places) for places in found.values()} == {50}
+
+
+# -- sessions of an earlier program --------------------------------------------------
+
+
+def old_store(home: Path, sessions: int) -> list[list[Message]]:
+    """Sessions as a program that did not know where features fired has left them, the oldest first."""
+    found = [session_messages(new_uid(), 12) for _ in range(sessions)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema, "SESSIONS", schema.Schema("sessions", schema.SESSIONS.migrations[:1]))
+        patch.setattr(rows, "write_firings", lambda connection, session: None)
+        with closing(Store(home)) as store:
+            for messages in found:
+                record(store, messages[0]["session"], messages)
+    return found
+
+
+def left(store: Store) -> int:
+    """Sessions that are not entered yet."""
+    return store.read(
+        lambda connection: connection.execute("SELECT count(*) FROM sessions WHERE in_firings = 0").fetchone()[0], 0
+    )
+
+
+def eventually_entered(store: Store) -> bool:
+    deadline = time.monotonic() + 10
+    while left(store) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return left(store) == 0
+
+
+def test_sessions_of_an_earlier_program_are_entered_after_a_while(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "ENTER_AFTER", 0.3)
+    sessions = old_store(home, 8)
+    with closing(Store(home)) as store:
+        assert left(store) == 8
+        assert agrees(store, [])
+        new = session_messages(new_uid())
+        record(store, new[0]["session"], new)
+        store.flush()
+        assert left(store) == 8
+        assert eventually_entered(store)
+        assert agrees(store, [*sessions, new])
+        record(store, uid := new_uid(), session_messages(uid))
+        store.flush()
+        assert left(store) == 0 and store.failure is None
+
+
+def test_finding_what_is_not_entered_looks_at_nothing_else(store: Store) -> None:
+    record(store, uid := new_uid(), session_messages(uid, 3))
+    store.flush()
+    asked: list[str] = []
+    connection = store.writer.connection
+    assert connection
+    connection.set_trace_callback(asked.append)
+    assert firings.next_without(connection) is None
+    connection.set_trace_callback(None)
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {asked[0]}").fetchall()
+    assert [row[-1].split(" USING ")[1] for row in plan] == ["INDEX sessions_without_firings"]
+
+
+def test_a_running_session_has_the_machine_for_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "ENTER_AFTER", 0.3)
+    sessions = old_store(home, 3)
+    with closing(Store(home)) as store:
+        new = session_messages(new_uid())
+        store.begin(new[0]["session"], new[0])
+        store.flush()
+        time.sleep(0.6)
+        assert left(store) == 4  # itself among them
+        record(store, new[0]["session"], new[1:])
+        assert eventually_entered(store)
+        assert agrees(store, [*sessions, new])
+
+
+def test_closing_waits_for_one_session_at_most(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "ENTER_AFTER", 0.0)
+    monkeypatch.setattr(writer, "ENTER_PAUSE", 0.0)
+    sessions = old_store(home, 12)
+    slow = firings.write_firings
+
+    def slowly(connection: sqlite3.Connection, session: int) -> None:
+        time.sleep(0.1)
+        slow(connection, session)
+
+    monkeypatch.setattr(writer, "write_firings", slowly)
+    store = Store(home)
+    time.sleep(0.25)
+    begin = time.monotonic()
+    store.flush()
+    store.close()
+    assert time.monotonic() - begin < 0.6
+    assert 0 < left(store) < 12
+    monkeypatch.setattr(writer, "write_firings", slow)
+    with closing(Store(home)) as store:
+        assert eventually_entered(store)
+        assert agrees(store, sessions)
 
 
 # -- the schema ------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 from stored import record, session_messages, start_message, step_message
+from test_store import agrees, eventually_entered, left, old_store
 
 from axon_shell import database
 from axon_shell.errors import StoreError
@@ -34,6 +35,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "WRITING_WAIT", 0.3)
     monkeypatch.setattr(database, "READING_WAIT", 0.2)
     monkeypatch.setattr(writer, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(writer, "ENTER_AFTER", 0.0)
+    monkeypatch.setattr(writer, "ENTER_PAUSE", 0.0)
+    monkeypatch.setattr(writer, "ENTER_RETRY", 0.1)
 
 
 @pytest.fixture
@@ -127,11 +131,42 @@ def test_kill_9_loses_nothing_older_than_a_quarter_of_a_second(home: Path, attem
             "ms_per_token": pytest.approx(sum(spent) / len(spent)) if spent else None,
         }
         assert store.messages(uid, after=len(steps)) == messages[-1:]
+        assert eventually(lambda: left(store) == 0)
+        assert agrees(store, [messages])
         works(store)
     with closing(sqlite3.connect(home / "sessions.db")) as connection:
         assert connection.execute("SELECT status FROM sessions WHERE uid = ?", (uid,)).fetchone() == ("interrupted",)
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert [path.name for path in (home / "live").iterdir()] == ["schema.lock"]
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_kill_9_while_earlier_sessions_are_entered_leaves_nothing_wrong(home: Path, attempt: int) -> None:
+    sessions = old_store(home, 60)
+    code = """if True:
+        import sys, time
+        from pathlib import Path
+        from axon_shell.store import Store, writer
+        writer.ENTER_AFTER = writer.ENTER_PAUSE = 0.0
+        store = Store(Path(sys.argv[1]))
+        print("open", flush=True)
+        time.sleep(60)
+    """
+    program = subprocess.Popen([sys.executable, "-c", code, str(home)], env=ENVIRONMENT, stdout=subprocess.PIPE)
+    assert program.stdout
+    program.stdout.readline()
+    time.sleep(random.Random(attempt).uniform(0, 0.15))
+    program.kill()
+    program.wait()
+    program.stdout.close()
+    with closing(sqlite3.connect(home / "sessions.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        found = {session for (session,) in connection.execute("SELECT DISTINCT session_id FROM firings")}
+        entered = {session for (session,) in connection.execute("SELECT id FROM sessions WHERE in_firings = 1")}
+        assert found == entered
+    with opened(home) as store:
+        assert eventually_entered(store)
+        assert agrees(store, sessions)
 
 
 def test_a_program_that_dies_while_another_runs_is_noticed(home: Path) -> None:
@@ -262,6 +297,7 @@ def test_a_newer_database_is_read_and_not_written(folder: Path) -> None:
         assert store.messages(EARLIER) == session_messages(EARLIER)
         uid = goes_on_in_memory(store)
         assert {row.uid for row in store.sessions()} == {uid, EARLIER}
+        assert agrees(store, [session_messages(EARLIER)])
     assert (folder / "sessions.db").read_bytes() == content
 
 
@@ -343,6 +379,18 @@ def test_a_folder_where_the_file_should_be(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         assert store.read_only and store.problem
         goes_on_in_memory(store)
+
+
+@needs_posix
+def test_an_old_file_that_cannot_be_written_does_not_say_where_features_fired(home: Path) -> None:
+    sessions = old_store(home, 2)
+    with unwritable(home):
+        store = Store(home)
+        assert store.read_only and len(store.sessions()) == 2
+        assert agrees(store, [])
+        feature = sessions[0][3]["saes"]["m/2-res"]["features"][0]["feature"]
+        assert store.firings("m/2-res", feature) == [] and store.fires_on("m/2-res", [feature]) == {}
+        store.close()
 
 
 # -- the disk is full, the file is locked --------------------------------------------------
@@ -427,6 +475,56 @@ def test_a_page_that_spoils_later_is_told(folder: Path) -> None:
         with pytest.raises(StoreError, match="damaged"):
             store.messages(uid)
         assert len(store.sessions()) == 2
+
+
+def test_earlier_sessions_are_entered_once_the_database_is_free(home: Path) -> None:
+    sessions = old_store(home, 3)
+    with opened(home) as store:
+        assert eventually_entered(store)
+        connection = store.writer.connection
+        assert connection
+        connection.execute("DELETE FROM firings")
+        connection.execute("UPDATE sessions SET in_firings = 0")
+    with closing(sqlite3.connect(home / "sessions.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with opened(home) as store:
+            time.sleep(0.3)
+            assert left(store) == 3
+            assert store.failure is None and store.problem is None
+            begin = time.monotonic()
+            store.flush()
+            assert time.monotonic() - begin < 0.2
+            other.execute("ROLLBACK")
+            assert eventually_entered(store)
+            assert agrees(store, sessions)
+            works(store)
+
+
+def test_a_full_disk_leaves_earlier_sessions_for_later(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "ENTER_AFTER", 0.3)
+    sessions = old_store(home, 6)
+    with opened(home) as store:
+        connection = store.writer.connection
+        assert connection
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+        time.sleep(0.6)
+        assert left(store) > 0 and store.failure is None
+        connection.execute("PRAGMA max_page_count = 1000000")
+        assert eventually_entered(store)
+        assert agrees(store, sessions)
+
+
+def test_a_damaged_session_keeps_no_other_from_being_entered(home: Path) -> None:
+    sessions = old_store(home, 4)
+    with closing(sqlite3.connect(home / "sessions.db")) as connection:
+        connection.execute("UPDATE activations SET data = substr(data, 1, 200) WHERE session_id = 3")
+        connection.execute("UPDATE tokens SET rest = '[' WHERE session_id = 2 AND position = 0")
+        connection.commit()
+    with opened(home) as store:
+        assert eventually_entered(store)
+        assert agrees(store, [sessions[0], sessions[3]])
+        works(store)
 
 
 def test_a_session_found_dead_by_another_thread_is_never_said_to_run(home: Path) -> None:

@@ -20,6 +20,7 @@ from .bench import bench
 from .catalogue import download, models, plugins, saes
 from .configuration import config_
 from .doctor import doctor
+from .labels import labels_
 from .open import open_
 from .run import run
 from .sessions import sessions_
@@ -125,5 +126,8 @@ def commands(config: str | None, debug: bool) -> None:
         os.environ["AXON_CONFIG"] = config  # also for processes that are started from here
 
 
-for command in (open_, run, models, saes, download, plugins, config_, sessions_, bench, doctor, install_shortcut):
+COMMANDS = (
+    *(open_, run, models, saes, download, labels_, sessions_, plugins, config_, bench, doctor, install_shortcut),
+)
+for command in COMMANDS:
     commands.add_command(command)

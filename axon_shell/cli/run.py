@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import sys
 import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -27,6 +30,13 @@ from .shared import (
     print_json,
     saes_option,
 )
+
+if TYPE_CHECKING:
+    from ..engine.model import Model
+    from ..engine.sae import Sae
+    from ..labels import Labels
+
+NAMING, AT_ONCE = 5.0, 64  # seconds for naming features by their tokens, and features at a time
 
 
 @click.command()
@@ -66,7 +76,7 @@ def run(
     require_installed(spec, sae_specs)
     stop = threading.Event()
     show = print_json if as_json else Printer()
-    with opened_store() as store, annotating(found) as annotate, interrupted(stop.set):
+    with opened_store() as store, annotating(config, found, store) as annotate, interrupted(stop.set):
         with Console(stderr=True).status("Importing PyTorch and SAELens") as status:
             from ..engine.model import choose_device, load_model, number_type
             from ..engine.sae import load_sae
@@ -74,9 +84,10 @@ def run(
             kind = number_type(dtype or config.dtype)
             loaded = load_model(spec, choose_device(device or config.device), status.update, kind)
             loaded_saes = [load_sae(sae, loaded, status.update) for sae in sae_specs]
-        reason = "error"
+        reason, messages = "error", []
         for message in session.run(new_uid(), prompt, loaded, loaded_saes, settings, annotate, store, stop.is_set):
             show(message)
+            messages.append(message)
             if message["kind"] == "end":
                 reason = message["reason"]
                 if reason == "error":
@@ -87,7 +98,29 @@ def run(
             reason = "error"
             if not store.problem:  # else it was told at the beginning
                 complain(error.message, error.hint)
+        name_by_tokens(loaded, loaded_saes, messages, annotate.labels, stop.is_set)
+        if not as_json:
+            for sae in sae_specs:
+                if not annotate.labels.about_set(sae.id)["labels"] and annotate.labels.place_of(sae.id):
+                    hint = f"`axon-shell labels download {sae.id}` gets what its features are called."
+                    print(f"No labels of {sae.id} are here yet: {hint}", file=sys.stderr)
     return 1 if reason == "error" else 0
+
+
+def name_by_tokens(
+    model: Model, saes: Sequence[Sae], messages: Sequence[Message], labels: Labels, stopped: Callable[[], bool]
+) -> None:
+    """Find the tokens promoted by features that nobody has described; not all of them where that takes long."""
+    from ..session import Promoter, undescribed
+
+    until, promoter = time.monotonic() + NAMING, None
+    found = undescribed(messages, labels)
+    for sae in saes:
+        features = found.get(sae.spec.id, [])
+        while features and not stopped() and time.monotonic() < until:
+            promoter = promoter or Promoter(model)
+            promoter.name(sae, features[:AT_ONCE], labels)
+            features = features[AT_ONCE:]
 
 
 class Printer:
@@ -119,7 +152,9 @@ class Printer:
         for reading in message["saes"].values():
             line.append(f" {reading['unexplained']:>4.0%} unexplained ", style="dim")
             for active in reading["features"][: self.FEATURES]:
-                line.append(f" {active['label'] or 'feature ' + str(active['feature'])}", style="default")
+                automatic = active["label_state"] != "labelled"  # then its label, if any, describes nothing
+                name = f" {active['label'] or 'feature ' + str(active['feature'])}"
+                line.append(name, style="italic dim" if automatic else "default")
                 line.append(f" {active['activation']:.1f}", style="dim")
         self.console.print(line, soft_wrap=True)
 

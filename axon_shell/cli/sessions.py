@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +15,7 @@ from ..config import read_config
 from ..errors import ExportError
 from ..records import Exporter, Message
 from .run import Printer
-from .shared import annotating, as_json, listed, opened_store, print_json
+from .shared import annotating, as_json, listed, opened_store, print_json, written_whole
 
 
 @click.group("sessions")
@@ -46,7 +45,8 @@ def show(session: str, as_json: bool) -> None:
     from ..session import replay
 
     tell = print_json if as_json else Printer()
-    with opened_store() as store, annotating(catalogue(read_config().config)) as annotate:
+    config = read_config().config
+    with opened_store() as store, annotating(config, catalogue(config), store) as annotate:
         for message in replay(store.summary(session).uid, store, annotate):
             tell(message)
 
@@ -62,9 +62,10 @@ def export(session: str, form: str, output: str | None, force: bool, as_json: bo
     from ..plugins import catalogue
     from ..session import replay
 
-    found = catalogue(read_config().config)
+    config = read_config().config
+    found = catalogue(config)
     exporter = found.exporter(form)
-    with opened_store() as store, annotating(found) as annotate:
+    with opened_store() as store, annotating(config, found, store) as annotate:
         summary = store.summary(session)
         messages = replay(summary.uid, store, annotate)
     if output == "-":
@@ -91,21 +92,3 @@ def write(exporter: Exporter, messages: Sequence[Message], file: BinaryIO) -> No
         raise ExportError(
             f"The exporter {exporter.name} failed: {type(error).__name__}: {error}", "Mend the plugin that it is from."
         ) from error
-
-
-@contextmanager
-def written_whole(path: Path, force: bool) -> Iterator[BinaryIO]:
-    """A new file, which stands in its place only when all is written. Raises ExportError when it cannot."""
-    if path.exists() and not force:
-        raise ExportError(f"{path} exists.", "Choose another name with --output, or replace it with --force.")
-    fresh = path.with_name(f".{path.name}.unfinished")
-    try:
-        with fresh.open("wb") as file:
-            yield file
-        fresh.replace(path)
-    except OSError as error:
-        raise ExportError(
-            f"{path} cannot be written: {error.strerror}.", "Choose another place with --output."
-        ) from error
-    finally:
-        fresh.unlink(missing_ok=True)

@@ -7,7 +7,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 from rich.console import Console
@@ -16,9 +17,11 @@ from rich.text import Text
 
 from .. import homes
 from ..config import CHOICES, Config
+from ..errors import ExportError
 from ..records import Message, Problem
 
 if TYPE_CHECKING:
+    from ..labels import Labels, Network
     from ..plugins import Catalogue
     from ..session import Annotator
     from ..store import Store
@@ -85,17 +88,35 @@ def tell_problems(problems: Iterable[Problem]) -> None:
 
 
 @contextmanager
-def annotating(found: Catalogue) -> Iterator[Annotator]:
+def labelling(
+    config: Config, found: Catalogue, store: Store | None = None, network: Network | None = None
+) -> Iterator[Labels]:
+    """The labels that are on this machine, and with a network those that are not."""
+    from ..labels import Labels, LabelStore
+
+    fires_on = {"fires_on": store.fires_on} if store else {}
+    labels = Labels(
+        found.label_sources.values(), found.saes, LabelStore(homes.data()), config.labels, network=network, **fires_on
+    )
+    try:
+        yield labels
+    finally:
+        tell_problems(labels.problems)
+        labels.close()
+
+
+@contextmanager
+def annotating(config: Config, found: Catalogue, store: Store) -> Iterator[Annotator]:
     """What labels and analyses the steps of sessions; label sources and analysers that failed are told at the end."""
     from ..analysers import Analysers
-    from ..labels import Labels
     from ..session import Annotator
 
-    annotator = Annotator(Labels([*found.label_sources.values()]), Analysers(found.analysers.values()))
-    try:
-        yield annotator
-    finally:
-        tell_problems(annotator.problems())
+    with labelling(config, found, store) as labels:
+        analysers = Analysers(found.analysers.values())
+        try:
+            yield Annotator(labels, analysers)
+        finally:
+            tell_problems(analysers.problems)
 
 
 def listed(rows: list[dict[str, Any]], columns: dict[str, str], as_json: bool) -> None:
@@ -128,3 +149,21 @@ def readable(name: str, value: Any) -> str:
 def print_json(message: Message) -> None:
     """A message as one line of JSON, at once."""
     print(json.dumps(message, ensure_ascii=False, allow_nan=False).translate(LINE_ENDS), flush=True)
+
+
+@contextmanager
+def written_whole(path: Path, force: bool) -> Iterator[BinaryIO]:
+    """A new file, which stands in its place only when all is written. Raises ExportError when it cannot."""
+    if path.exists() and not force:
+        raise ExportError(f"{path} exists.", "Choose another name with --output, or replace it with --force.")
+    fresh = path.with_name(f".{path.name}.unfinished")
+    try:
+        with fresh.open("wb") as file:
+            yield file
+        fresh.replace(path)
+    except OSError as error:
+        raise ExportError(
+            f"{path} cannot be written: {error.strerror}.", "Choose another place with --output."
+        ) from error
+    finally:
+        fresh.unlink(missing_ok=True)

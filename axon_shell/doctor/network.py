@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from .. import hub
-from ..config import ConfigFile
+from ..config import Config, ConfigFile
 from .check import Check, aside
 
 PATIENCE = 5.0  # seconds for each step of an answer
@@ -24,7 +24,7 @@ class Server:
 
     name: str
     variable: str  # of the environment, replaces its address
-    address: str
+    address: Callable[[Config], str]
     path: str  # a small answer of its own
     is_own: Callable[[str, dict[str, str]], bool]  # of an answer's beginning and headers
 
@@ -33,21 +33,21 @@ SERVERS = (
     Server(
         "Hub",
         "HF_ENDPOINT",
-        "https://huggingface.co",
+        lambda config: os.environ.get("HF_ENDPOINT") or "https://huggingface.co",
         "/api/models/openai-community/gpt2",
         lambda body, headers: "x-error-code" in headers or body.startswith("{"),
     ),
     Server(
         "Neuronpedia",
         "AXON_NEURONPEDIA_URL",
-        "https://www.neuronpedia.org",
+        lambda config: config.labels.neuronpedia,
         "/api/feature/gpt2-small/8-res-jb/0",
         lambda body, headers: body.startswith("{"),
     ),
     Server(
         "Label sets",
         "AXON_NEURONPEDIA_DATASETS_URL",
-        "https://neuronpedia-datasets.s3.us-east-1.amazonaws.com",
+        lambda config: config.labels.datasets,
         "/?list-type=2&max-keys=1&prefix=v1/gpt2-small/8-res-jb/explanations/",
         lambda body, headers: "ListBucketResult" in body,
     ),
@@ -61,7 +61,7 @@ def look(file: ConfigFile) -> list[Check]:
         return [policy, *(not_asked(server, "offline mode") for server in SERVERS)]
     until = time.monotonic() + ALL_OF_IT
     waiting = [
-        None if server.name == "Hub" and hub.is_offline() else aside(server.name, partial(ask, server))
+        None if server.name == "Hub" and hub.is_offline() else aside(server.name, partial(ask, server, file.config))
         for server in SERVERS
     ]
     found = [policy]
@@ -73,7 +73,8 @@ def look(file: ConfigFile) -> list[Check]:
 def check_policy(file: ConfigFile) -> Check:
     """Whether the network may be used."""
     if not file.config.offline:
-        return Check("Network", True, "used when you download")
+        also = ", and for labels of features on screen" if file.config.labels.fetch else ""
+        return Check("Network", True, f"used when you download{also}")
     by_variable = os.environ.get("AXON_OFFLINE", "") not in ("", "0")
     return Check("Network", True, f"never used: offline mode ({'AXON_OFFLINE' if by_variable else file.path})")
 
@@ -83,11 +84,11 @@ def not_asked(server: Server, why: str) -> Check:
     return Check(server.name, None, f"not asked: {why}", "Needed for what is not on this machine yet, and only then.")
 
 
-def ask(server: Server) -> list[Check]:
+def ask(server: Server, config: Config) -> list[Check]:
     """Whether a server answers, and as it should."""
     import httpx
 
-    base = (os.environ.get(server.variable) or server.address).rstrip("/")
+    base = server.address(config).rstrip("/")
     started = time.monotonic()
     try:
         with (

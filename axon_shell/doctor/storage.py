@@ -13,6 +13,7 @@ from pathlib import Path
 from .. import homes, hub
 from ..config import ConfigFile
 from ..database import connect, damaged
+from ..labels.schema import LABELS
 from ..plugins import readable_size
 from ..store.schema import SESSIONS
 from .check import Check, nearest
@@ -32,7 +33,7 @@ def look(file: ConfigFile) -> list[Check]:
         check_folder(data),
         check_space(data),
         *check_database("Sessions", data / "sessions.db", SESSIONS.names()),
-        *check_database("Labels", data / "labels.db"),
+        *check_database("Labels", data / "labels.db", LABELS.names()),
         check_cache(hub.cache()),
         check_token(),
     ]

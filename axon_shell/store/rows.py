@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import __version__
 from ..records import End, Message
+from .firings import write_firings
 from .packing import pack_alternatives, pack_readings, unpack_alternatives, unpack_readings
 
 TITLE = 60  # characters of the prompt
@@ -122,13 +123,14 @@ def token_row(session: int, step: Message) -> tuple[Any, ...]:
 
 
 def write_end(connection: sqlite3.Connection, session: int, end: Message) -> None:
-    """The end of a session; its chunks become one blob for each SAE."""
+    """The end of a session; its chunks become one blob for each SAE, and where its features fired is entered."""
     connection.execute(
         "UPDATE sessions SET status = 'finished', reason = ?, prompt_tokens = ?, new_tokens = ?, ms_per_token = ?,"
         " end_message = ? WHERE id = ?",
         (end["reason"], end["prompt_tokens"], end["new_tokens"], end["ms_per_token"], json.dumps(end), session),
     )
     join_chunks(connection, session)
+    write_firings(connection, session)
 
 
 def join_chunks(connection: sqlite3.Connection, session: int) -> None:
@@ -161,6 +163,7 @@ def write_interrupted(connection: sqlite3.Connection, owner: str) -> None:
             (ms, session),
         )
         join_chunks(connection, session)
+        write_firings(connection, session)
 
 
 def mean_ms(connection: sqlite3.Connection, session: int) -> float | None:

@@ -62,4 +62,24 @@ def m001_sessions(db: Database) -> None:
         db.conn.execute(statement)
 
 
-SESSIONS = Schema("sessions", [m001_sessions])
+def m002_firings(db: Database) -> None:
+    """Where each feature fired, strongest first. Sessions that were there before are entered later, one by one."""
+    for statement in (
+        # No foreign key to sessions: it would need an index as large as half the table. Whoever deletes a session
+        # deletes these rows too, or its number may come to another session.
+        f"""CREATE TABLE firings (
+            sae_id INTEGER NOT NULL REFERENCES saes (id),
+            feature INTEGER NOT NULL,
+            max REAL NOT NULL,              -- the largest activation in the session
+            session_id INTEGER NOT NULL,
+            count INTEGER NOT NULL,         -- positions at which it fired
+            position INTEGER NOT NULL,      -- where the largest activation is
+            PRIMARY KEY (sae_id, feature, max DESC, session_id DESC)
+        ) {WITHOUT_ROWID}""",
+        "ALTER TABLE sessions ADD COLUMN in_firings INTEGER NOT NULL DEFAULT 0",  # 1: entered in the table above
+        "CREATE INDEX sessions_without_firings ON sessions (id) WHERE in_firings = 0 AND status <> 'running'",
+    ):
+        db.conn.execute(statement)
+
+
+SESSIONS = Schema("sessions", [m001_sessions, m002_firings])

@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from ..errors import NotFound, StoreError
 from ..records import Message, Problem
 from . import rows
 from .database import Database
+from .firings import Firing, read_firings, read_pieces
 from .rows import SessionSummary
 from .writer import Writer
 
@@ -127,6 +128,21 @@ class Store:
         if first < written:
             messages = self.read(lambda connection: rows.read_messages(connection, uid, first, min(stop, written)), [])
         return messages + [unlabelled(message) for message in waiting[max(first - written, 0) : max(stop - written, 0)]]
+
+    def firings(self, sae: str, feature: int, limit: int = 50) -> list[Firing]:
+        """Sessions in which a feature fired, strongest first; those not wholly on disk are left out.
+
+        A session counts with its 512 strongest features of each SAE.
+        """
+        return self.read(lambda connection: read_firings(connection, sae, feature, limit), [])
+
+    def fires_on(self, sae: str, features: Sequence[int], limit: int = 50) -> dict[int, list[tuple[str, int, float]]]:
+        """For each feature the tokens at which it fired most strongly, over its `limit` strongest sessions.
+
+        Each is (piece, number of sessions, strongest activation), most sessions first, then strongest. Features that
+        fired nowhere are left out; what counts is as for `firings`.
+        """
+        return self.read(lambda connection: read_pieces(connection, sae, features, limit), {})
 
     def find(self, session: str) -> str:
         """The whole uid of a session, given the whole or the beginning. Raises NotFound."""

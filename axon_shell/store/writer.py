@@ -13,11 +13,15 @@ from ..errors import StoreError
 from ..records import Message, Problem
 from . import rows
 from .database import Database
+from .firings import next_without, write_firings
 from .rows import SessionSummary
 
 FLUSH_STEPS = 20  # messages that wait at most ...
 FLUSH_SECONDS = 0.25  # ... and how long
 RETRY_SECONDS = 2.0  # after a failure
+ENTER_AFTER = 1.0  # seconds after opening until the firings of earlier sessions are entered: short commands never do
+ENTER_PAUSE = 0.05  # after each of them: they are in no hurry
+ENTER_RETRY = 60.0
 
 # What SQLite raises when a message is at fault, not the file: trying again would not help.
 OUR_MISTAKES = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
@@ -87,10 +91,12 @@ class Writer:
         self.since: float | None = None  # when the oldest message that waits was taken
         self.failures = 0
         self.retry_at = 0.0
+        self.enter_at: float | None = None  # when to enter the firings of the next earlier session; None: all are
         self.urgent = False
         self.closing = False
         try:
             self.connection, self.problem = database.open_existing()
+            self.enter_at = time.monotonic() + ENTER_AFTER if self.connection else None
         except StoreError as error:
             self.failure, self.problem = error, Problem("sessions.db", error.message, error.hint)
         self.thread = threading.Thread(target=self.work, name="store", daemon=True)
@@ -153,6 +159,10 @@ class Writer:
                 closing, self.urgent = self.closing, False
                 batch = [(r, list(r.waiting)) for r in self.recordings.values() if r.waiting and not r.refused]
                 handed, now = self.handed, time.monotonic()
+                idle = not closing and self.until_entering() == 0
+            if idle:
+                self.enter_at = self.enter_firings()
+                continue
             failure = self.write(batch)
             with self.changed:
                 if failure:
@@ -168,9 +178,9 @@ class Writer:
             self.connection.close()
 
     def delay(self) -> float | None:
-        """Seconds until the next writing; None when nothing waits."""
+        """Seconds until there is something to do; None when nothing waits."""
         if self.since is None:
-            return None
+            return self.until_entering()
         now = time.monotonic()
         if self.urgent:
             return 0
@@ -180,12 +190,37 @@ class Writer:
             return 0
         return max(self.since + FLUSH_SECONDS - now, 0)
 
+    def until_entering(self) -> float | None:
+        """Seconds until the next earlier session's firings are entered; None while there is something better to do."""
+        if self.since is not None or self.recordings or self.enter_at is None:
+            return None
+        return max(self.enter_at - time.monotonic(), 0)
+
+    def enter_firings(self) -> float | None:
+        """Enter the firings of one session that lacks them; when to go on, None when none lacks them."""
+        assert self.connection
+        (wait,) = self.connection.execute("PRAGMA busy_timeout").fetchone()
+        try:
+            # Whoever hands over something new would have to wait as well.
+            self.connection.execute("PRAGMA busy_timeout = 0")
+            with transaction(self.connection):
+                session = next_without(self.connection)
+                if session is None:
+                    return None
+                write_firings(self.connection, session)
+        except sqlite3.Error:
+            return time.monotonic() + ENTER_RETRY
+        finally:
+            self.connection.execute(f"PRAGMA busy_timeout = {wait}")
+        return time.monotonic() + ENTER_PAUSE
+
     def write(self, batch: list[tuple[Recording, list[Message]]]) -> StoreError | None:
         """Write what waited; the failure that stopped it, if one did."""
         for recording, messages in batch:
             try:
                 if self.connection is None:  # none could be had yet, or there was no file and no need of one
                     self.connection, self.problem = self.database.open()
+                    self.enter_at = time.monotonic() + ENTER_AFTER
                 with transaction(self.connection):
                     rows.write(self.connection, recording.uid, self.database.owner, recording.created_at, messages)
             except Exception as error:

@@ -11,8 +11,8 @@ test('counts and lift are exact', () => {
   assert.equal(fired, 2);
   assert.equal(positions, 4);
   assert.deepEqual(partners, [
-    { feature: 2, label: 'label 2', count: 2, lift: 2 }, // 2 * 4 / (2 * 2)
-    { feature: 3, label: 'label 3', count: 1, lift: 4 / 6 }, // 1 * 4 / (2 * 3): less than chance
+    { feature: 2, label: 'label 2', label_state: 'labelled', count: 2, lift: 2 }, // 2 * 4 / (2 * 2)
+    { feature: 3, label: 'label 3', label_state: 'labelled', count: 1, lift: 4 / 6 }, // 1 * 4 / (2 * 3): less than chance
   ]);
 });
 

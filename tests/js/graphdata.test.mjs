@@ -34,6 +34,21 @@ test('a node keeps its place while others come and go', () => {
   assert.deepEqual([data.items[0].x, data.items[0].y, data.items[0].z], [10, 20, 30]);
 });
 
+test('a name changes nothing but the name', () => {
+  const data = new GraphData();
+  const known = graph([node(1), node(2)]);
+  data.take(known);
+  const [item, ties] = [data.byFeature.get(1), data.ties];
+  const place = [item.x, item.y, item.z];
+  known.nodes[0] = { ...known.nodes[0], label: 'a river', label_state: 'labelled' };
+  data.rename(known);
+  assert.equal(data.byFeature.get(1), item);
+  assert.deepEqual([item.label, item.label_state], ['a river', 'labelled']);
+  assert.deepEqual([item.x, item.y, item.z], place);
+  assert.equal(data.ties, ties);
+  data.rename(null); // before the first graph
+});
+
 test('a new node begins beside a neighbour', () => {
   const data = new GraphData();
   data.take(graph([node(1)]));

@@ -3,10 +3,14 @@ import test from 'node:test';
 import {
   activationsOf,
   emptySession,
+  featuresOf,
   firstPosition,
   lastPosition,
+  nameIn,
   readingAt,
   receive,
+  rename,
+  renameIn,
   stepsUpTo,
   strongestUpTo,
   tokensPerSecond,
@@ -94,4 +98,64 @@ test('speed is that of the new tokens while they come, and that of the run at it
   assert.equal(tokensPerSecond(received(MESSAGES.slice(0, 3)).session), null);
   assert.equal(tokensPerSecond(received(MESSAGES.slice(0, 5)).session), 100);
   assert.equal(tokensPerSecond(received(MESSAGES).session), 125);
+});
+
+const described = (label) => ({ label, label_state: 'labelled', label_origin: 'neuronpedia' });
+
+test('features are renamed in every step where they fired, and only those of the SAE', () => {
+  const { session } = received(MESSAGES);
+  session.steps[3].saes.another = { features: [{ feature: 7, label: null, label_state: 'pending' }] };
+  const renamed = renameIn(
+    session,
+    SAE,
+    new Map([
+      [7, described('rivers')],
+      [99, described('not here')],
+    ]),
+  );
+  assert.deepEqual([...renamed], [7]);
+  assert.deepEqual(
+    [1, 2].map((t) => readingAt(session, SAE, t).features.find((active) => active.feature === 7).label),
+    ['rivers', 'rivers'],
+  );
+  assert.equal(session.steps[2].saes[SAE].features[0].label, 'label 8');
+  assert.equal(session.steps[3].saes.another.features[0].label, null);
+  assert.deepEqual([...renameIn(session, SAE, new Map([[7, described('rivers')]]))], []); // the same again is no news
+});
+
+test('a session with holes, or without steps, can be renamed', () => {
+  const { session } = received([start, step(2, { 7: 1 })]);
+  assert.deepEqual([...renameIn(session, SAE, new Map([[7, described('x')]]))], [7]);
+  assert.deepEqual([...renameIn(emptySession('s2'), SAE, new Map())], []);
+});
+
+test('a new reason for having no label is a new name', () => {
+  const list = [{ feature: 1, label: null, label_state: 'pending', label_origin: null }];
+  const renamed = new Set();
+  rename(list, new Map([[1, { label: null, label_state: 'unavailable', label_origin: null }]]), renamed);
+  assert.deepEqual([...renamed], [1]);
+  assert.equal(list[0].label_state, 'unavailable');
+});
+
+test('each feature of a session is asked for once, and called as it is in a step', () => {
+  const { session } = received(MESSAGES);
+  assert.deepEqual(featuresOf(session, SAE), [7, 8, 9]);
+  assert.deepEqual(featuresOf(session, 'another'), []);
+  assert.equal(nameIn(session, SAE, 9).label, 'label 9');
+  assert.equal(nameIn(session, SAE, 10), null);
+  assert.equal(nameIn(null, SAE, 9), null);
+});
+
+test('renaming 900 features in a long session takes a fraction of a frame', () => {
+  const session = emptySession('long');
+  for (let t = 0; t < 500; t++) {
+    receive(session, step(t, Object.fromEntries(Array.from({ length: 15 }, (_, i) => [(t * 7 + i * 61) % 900, 1]))));
+  }
+  const names = new Map(Array.from({ length: 900 }, (_, i) => [i, described(`label number ${i}`)]));
+  const took = [0, 1, 2].map(() => {
+    const began = performance.now();
+    renameIn(session, SAE, names);
+    return performance.now() - began;
+  });
+  assert.ok(Math.min(...took) < 8, `${took.map((ms) => ms.toFixed(2))} ms`);
 });

@@ -16,7 +16,9 @@ import {
 } from '../../ui/js/words.js';
 
 test('a feature without a label says so, and why', () => {
-  assert.equal(featureName(1234, null, 'unlabelled'), 'feature 1234 (no label yet)');
+  assert.equal(featureName(1234, null, 'unlabelled'), 'feature 1234 (no label)');
+  assert.equal(featureName(1234, null, 'absent'), 'feature 1234 (not in the label set)');
+  assert.equal(featureName(1234, null, 'pending'), 'feature 1234 (label on its way)');
   assert.equal(featureName(1234, null, 'unavailable'), 'feature 1234 (label not reachable)');
   assert.equal(featureName(1234, 'a capital city', 'labelled'), 'a capital city');
 });

@@ -1,13 +1,15 @@
 // @ts-check
 // What the page asks of the program, and what it makes of the events that come back.
 
-import { CallError, pull } from './bridge.js';
+import { CallError, pull, quietly } from './bridge.js';
+import { createLabelActions } from './label-actions.js';
 import { emptySession, lastPosition, receive } from './session.js';
 
 /** @import { Bridge } from './bridge.js' */
 /** @import { Session } from './session.js' */
 /** @import { State } from './state.js' */
-/** @import { Engine, ErrorRecord, Event, FeatureRecord, Hello, Message, Sae, SessionRow } from './types.js' */
+/** @import { Engine, ErrorRecord, Event, FeatureRecord, Hello, Message, NamesEvent, Sae } from './types.js' */
+/** @import { SessionRow } from './types.js' */
 
 const PAGE = 500; // messages a call
 const SESSIONS = 40; // sessions a call
@@ -22,6 +24,7 @@ const GRAPH_EVERY = 130; // ms between two graphs while tokens stream in
  */
 export function createActions(state, bridge) {
   const { call } = bridge;
+  const labels = createLabelActions(state, call);
 
   // -- beginning ---------------------------------------------------------------------------------------------------
 
@@ -31,6 +34,8 @@ export function createActions(state, bridge) {
    */
   async function begin(said = null) {
     const hello = said ?? /** @type {Hello} */ (await call('hello'));
+    const before = state.session;
+    state.names.clear(); // events may have been missed
     state.hello = hello;
     state.connection = 'connected';
     state.connectionError = null;
@@ -51,6 +56,7 @@ export function createActions(state, bridge) {
       if (error instanceof CallError && ['disconnected', 'token'].includes(error.kind)) throw error;
       state.fail(asRecord(error)); // past sessions cannot be read: a new one may work all the same
     }
+    if (before) labels.nameAll();
     return hello.last_event;
   }
 
@@ -73,6 +79,8 @@ export function createActions(state, bridge) {
   function take(events) {
     /** @type {Map<string, Message[]>} */
     const messages = new Map();
+    /** @type {NamesEvent[]} */
+    const names = [];
     for (const event of events) {
       if (event.kind === 'start' || event.kind === 'step' || event.kind === 'end') {
         messages.set(event.session, [...(messages.get(event.session) ?? []), event]);
@@ -81,8 +89,11 @@ export function createActions(state, bridge) {
       else if (event.kind === 'installed') state.installed(event.id);
       else if (event.kind === 'problem') state.tell(event);
       else if (event.kind === 'sessions_changed') refreshSessions().catch(quietly);
+      else if (event.kind === 'labels') names.push(event);
+      else if (event.kind === 'label_set') state.takeLabelSet(event);
     }
     for (const [uid, list] of messages) state.receiveLive(uid, list);
+    labels.takeNames(names);
   }
 
   /** @param {Engine} engine */
@@ -278,7 +289,10 @@ export function createActions(state, bridge) {
       state.live = session;
     }
     if (state.session !== session || !state.session) state.show(session, true);
-    else if (state.following) state.t = lastPosition(session);
+    else {
+      state.name(session);
+      if (state.following) state.t = lastPosition(session);
+    }
     state.emit('steps', 'cursor', 'running');
   }
 
@@ -318,10 +332,7 @@ export function createActions(state, bridge) {
     try {
       const params = { session: session.uid, sae, by: state.edgesBy, position: t };
       const graph = await call('graph', { ...params, edges_per_node: EDGES_PER_NODE, max_nodes: NODES });
-      if (state.session === session && state.sae === sae) {
-        state.graph = graph;
-        state.emit('graph');
-      }
+      if (state.session === session && state.sae === sae) state.draw(graph);
     } catch (error) {
       askedFor = '';
       quietly(error);
@@ -366,6 +377,7 @@ export function createActions(state, bridge) {
     openUrl,
     dismissCrash,
     report,
+    ...labels,
   };
 }
 
@@ -375,9 +387,4 @@ export function createActions(state, bridge) {
 export function asRecord(error) {
   if (error instanceof CallError) return { kind: error.kind, message: error.message, hint: error.hint };
   return { kind: 'page', message: String(error), hint: '' };
-}
-
-/** A failure that the next event repairs, or that the connection banner shows anyway. @param {unknown} error */
-function quietly(error) {
-  if (!(error instanceof CallError)) throw error;
 }

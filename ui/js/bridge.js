@@ -15,6 +15,11 @@ export class CallError extends Error {
   }
 }
 
+/** A failure that the next event repairs, or that the connection banner shows anyway. @param {unknown} error */
+export function quietly(error) {
+  if (!(error instanceof CallError)) throw error;
+}
+
 /**
  * The bridge of the place that the page was opened in.
  * @returns {Promise<Bridge>}

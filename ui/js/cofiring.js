@@ -1,12 +1,13 @@
 // @ts-check
 // Which features fired together with one feature, counted exactly from the steps on screen. Pure.
 
-/** @import { Step } from './types.js' */
+/** @import { LabelState, Step } from './types.js' */
 
 /**
  * @typedef {object} Partner
  * @property {number} feature
  * @property {string | null} label
+ * @property {LabelState} label_state
  * @property {number} count   positions where both fired
  * @property {number} lift    count × positions ÷ (count of one × count of other); 1 = as often as chance predicts
  */
@@ -19,7 +20,7 @@
  * @returns {{fired: number, positions: number, partners: Partner[]}}
  */
 export function firedTogether(steps, sae, feature) {
-  /** @type {Map<number, {label: string | null, count: number, together: number}>} */
+  /** @type {Map<number, {label: string | null, label_state: LabelState, count: number, together: number}>} */
   const seen = new Map();
   let fired = 0;
   for (const step of steps) {
@@ -27,7 +28,8 @@ export function firedTogether(steps, sae, feature) {
     const here = active.some((one) => one.feature === feature);
     if (here) fired++;
     for (const one of active) {
-      const entry = seen.get(one.feature) ?? { label: one.label, count: 0, together: 0 };
+      const { label, label_state } = one;
+      const entry = seen.get(one.feature) ?? { label, label_state, count: 0, together: 0 };
       entry.count++;
       if (here) entry.together++;
       seen.set(one.feature, entry);
@@ -38,6 +40,7 @@ export function firedTogether(steps, sae, feature) {
     .map(([other, entry]) => ({
       feature: other,
       label: entry.label,
+      label_state: entry.label_state,
       count: entry.together,
       lift: (entry.together * steps.length) / (fired * entry.count),
     }))

@@ -54,6 +54,26 @@ export function setText(element, text) {
 }
 
 /**
+ * Puts new children into a part of the page; what had the focus there has it again, found by its id or data-*.
+ * @param {Element} home
+ * @param {...(Node | string)} children
+ */
+export function refill(home, ...children) {
+  const focused = /** @type {HTMLElement | null} */ (home.contains(document.activeElement) && document.activeElement);
+  home.replaceChildren(...children);
+  if (!focused || focused.isConnected) return;
+  const [name, value] = focused.id ? ['id', focused.id] : dataOf(focused);
+  const same = name && home.querySelector(`[${name}="${CSS.escape(value)}"]`);
+  /** @type {HTMLElement | null} */ (same || home.closest('[tabindex]'))?.focus({ preventScroll: true });
+}
+
+/** @param {HTMLElement} element */
+function dataOf(element) {
+  const found = [...element.attributes].find(({ name }) => name.startsWith('data-'));
+  return found ? [found.name, found.value] : ['', ''];
+}
+
+/**
  * A button that copies a text and says so.
  * @param {string} text
  */

@@ -23,6 +23,7 @@ export const KEYS = [
   ['1 2', 'to the active features, to the inspector'],
   ['[ ]', 'hide or show the panes at the sides'],
   ['/', 'to the prompt'],
+  ['K', 'search labels'],
   ['?', 'this help'],
 ];
 
@@ -30,9 +31,9 @@ export const KEYS = [
  * @param {State} state
  * @param {Actions} actions
  * @param {{prompt: {focus(): void}, graph: {fit(): void, reset(): void, toggleDimensions(): void},
- *   help: {open(): void}}} panels
+ *   labels: {open(): void}, help: {open(): void}}} panels
  */
-export function startKeys(state, actions, { prompt, graph, help }) {
+export function startKeys(state, actions, { prompt, graph, labels, help }) {
   for (const name of ['left', 'right']) document.body.classList.toggle(`no-${name}`, recall(`no-${name}`, false));
 
   /** @type {Record<string, (event: KeyboardEvent) => void>} */
@@ -51,6 +52,7 @@ export function startKeys(state, actions, { prompt, graph, help }) {
     '[': () => togglePane('left'),
     ']': () => togglePane('right'),
     '/': () => prompt.focus(),
+    k: () => labels.open(),
     '?': () => help.open(),
   };
 
@@ -69,9 +71,13 @@ export function startKeys(state, actions, { prompt, graph, help }) {
   });
 }
 
-/** @param {"left" | "right"} name */
-function togglePane(name) {
-  const hidden = document.body.classList.toggle(`no-${name}`);
+/**
+ * Hides or shows a pane.
+ * @param {"left" | "right"} name
+ * @param {boolean} [hide]
+ */
+export function togglePane(name, hide) {
+  const hidden = document.body.classList.toggle(`no-${name}`, hide);
   remember(`no-${name}`, hidden);
 }
 

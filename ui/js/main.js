@@ -9,7 +9,11 @@
 //   #graph #sae #edges-by #fit #reset #freeze #dimensions             graph; #graph[data-mode] is "3d" or "2d"
 //   #empty #loading                                                   its overlays
 //   #at #measures #threshold #active [data-feature]                   active features at the cursor
-//   #feature[data-feature]                                            feature inspector
+//   #feature[data-feature]                                            feature inspector, and in it
+//   #edit-label #own-label #own-note #save-label #remove-label #cancel-label #retry-labels
+//   #labels                                                           labels of the SAE on screen, and in its popover
+//   #label-set #get-labels #download-labels #cancel-labels            what is here, and getting all of them
+//   #labels-search #labels-where #labels-found [data-feature]         search
 //   #tokens [data-position] #scrubber #play #follow #color-by         token strip
 //   #status [data-status]                                             status bar
 // document.body.dataset.ready is "1" once the program has said hello and the first picture is painted.
@@ -27,6 +31,7 @@ import { emptyPanel } from './panels/empty.js';
 import { featurePanel } from './panels/feature.js';
 import { graphPanel } from './panels/graph.js';
 import { helpDialog } from './panels/help.js';
+import { labelsPanel } from './panels/labels.js';
 import { loadingPanel } from './panels/loading.js';
 import { noticesPanel } from './panels/notices.js';
 import { pickerPanel } from './panels/picker.js';
@@ -63,12 +68,13 @@ emptyPanel(state, prompt.runExample);
 loadingPanel(state, actions);
 activePanel(state);
 featurePanel(state, actions);
+const labels = labelsPanel(state, actions);
 tokensPanel(state);
 coloringPanel(state);
 transportPanel(state);
 statusPanel(state);
 state.emit('choice', 'cursor', 'theme'); // what can be drawn before the program has answered
-startKeys(state, actions, { prompt, graph, help: helpDialog() });
+startKeys(state, actions, { prompt, graph, labels, help: helpDialog() });
 
 if (new URLSearchParams(location.search).has('test')) Object.assign(window, { __app: { state, actions, graph } });
 

@@ -2,7 +2,7 @@
 // A session as the page holds it, and the reducer that builds it from messages. Pure: live events and replay both pass
 // through here, and a message that arrives twice changes nothing.
 
-/** @import { End, Message, Start, Step } from './types.js' */
+/** @import { End, Message, Name, Named, Start, Step } from './types.js' */
 
 /**
  * @typedef {object} Session
@@ -118,6 +118,63 @@ export function strongestUpTo(session, sae, t) {
     if (first && first.activation > strongest) strongest = first.activation;
   }
   return strongest;
+}
+
+/** @typedef {Map<number, Name>} Names  by feature of one SAE */
+
+/**
+ * Gives those in the list whose name is known that name.
+ * @param {Named[]} list
+ * @param {Names} names
+ * @param {Set<number>} [renamed]   takes the features that were called otherwise
+ */
+export function rename(list, names, renamed) {
+  for (const named of list) {
+    const name = names.get(named.feature);
+    if (!name) continue;
+    if (named.label !== name.label || named.label_state !== name.label_state) renamed?.add(named.feature);
+    named.label = name.label;
+    named.label_state = name.label_state;
+    named.label_origin = name.label_origin;
+  }
+}
+
+/**
+ * Renames features of an SAE in all steps. Returns those that were called otherwise.
+ * @param {Session} session
+ * @param {string} sae
+ * @param {Names} names
+ */
+export function renameIn(session, sae, names) {
+  /** @type {Set<number>} */
+  const renamed = new Set();
+  for (const step of session.steps) rename(step?.saes[sae]?.features ?? [], names, renamed);
+  return renamed;
+}
+
+/**
+ * The features of an SAE that fired anywhere in the session, each once.
+ * @param {Session} session
+ * @param {string} sae
+ */
+export function featuresOf(session, sae) {
+  const features = session.steps.flatMap((step) => step?.saes[sae]?.features ?? []);
+  return [...new Set(features.map((active) => active.feature))];
+}
+
+/**
+ * What a feature is called in the session, if it fired there.
+ * @param {Session | null} session
+ * @param {string} sae
+ * @param {number} feature
+ * @returns {Name | null}
+ */
+export function nameIn(session, sae, feature) {
+  for (const step of session?.steps ?? []) {
+    const found = step?.saes[sae]?.features.find((active) => active.feature === feature);
+    if (found) return found;
+  }
+  return null;
 }
 
 /**

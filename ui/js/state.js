@@ -3,10 +3,11 @@
 // events; no panel knows another. Everything on screen is a function of the steps 0..t of the session on screen.
 
 import { recall, remember } from './remember.js';
-import { emptySession, firstPosition, lastPosition, receive } from './session.js';
+import { emptySession, firstPosition, lastPosition, receive, rename, renameIn } from './session.js';
 
-/** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, Message, Problem, Sae, SessionRow } from './types.js' */
-/** @import { Session } from './session.js' */
+/** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, LabelSet, Message, Name, Problem, Sae } from './types.js' */
+/** @import { SessionRow, Step } from './types.js' */
+/** @import { Names, Session } from './session.js' */
 
 /** Everything that can happen. An event says that something changed; what it is now stands in the state. */
 export const EVENTS = /** @type {const} */ ([
@@ -21,7 +22,10 @@ export const EVENTS = /** @type {const} */ ([
   'steps', // the session on screen grew or ended
   'cursor', // t moved, playing or following changed
   'graph', // nodes and edges up to the cursor arrived
+  'names', // features of the session on screen are called otherwise
+  'label_set', // of the SAE on screen: how many labels are here, and the fetching of all of them
   'feature', // another feature is inspected
+  'known', // there may be more to know of the inspected feature
   'hover', // the pointer is on another feature
   'choice', // model, SAEs, shown SAE, kind of edges, threshold, coloring, ...
   'theme', // dark or light
@@ -53,6 +57,11 @@ export class State {
   /** @type {boolean} the cursor moves by itself */ playing = false;
   /** @type {number} tokens a second while playing */ speed = 8;
   /** @type {Graph | null} */ graph = null;
+
+  /** @type {Map<string, Names>} names that came as events, by SAE: they outdate what was asked for before */
+  names = new Map();
+  /** @type {number} features that got a description while their session was on screen */ described = 0;
+  /** @type {Map<string, LabelSet>} by SAE */ labelSets = new Map();
 
   // -- what the user chose
   /** @type {string} for the next run */ model = '';
@@ -105,6 +114,7 @@ export class State {
     this.graph = null;
     this.hover = null;
     this.#fitSae();
+    this.name(session);
     this.emit('session', 'steps', 'cursor', 'graph', 'hover', 'choice');
   }
 
@@ -118,6 +128,7 @@ export class State {
     const session = this.live;
     const changed = messages.filter((message) => receive(session, message));
     if (!changed.length) return;
+    for (const message of changed) if (message.kind === 'step') this.#nameStep(message);
     if (changed.some((message) => message.kind === 'start')) this.show(session, true);
     if (session.end) {
       this.live = null;
@@ -130,6 +141,16 @@ export class State {
     if (session !== this.session) return;
     if (this.following) this.t = lastPosition(session);
     this.emit('steps', 'cursor');
+  }
+
+  /** Gives a session from the program the names that came while it was asked for. @param {Session} session */
+  name(session) {
+    for (const [sae, names] of this.names) renameIn(session, sae, names);
+  }
+
+  /** @param {Step} step */
+  #nameStep(step) {
+    for (const [sae, { features }] of Object.entries(step.saes)) rename(features, this.names.get(sae) ?? new Map());
   }
 
   /** The SAE on screen must be one that the session was read with. */
@@ -172,12 +193,63 @@ export class State {
     this.emit('cursor');
   }
 
+  // -- verbs: what features are called --------------------------------------------------------------------------------
+
+  /**
+   * Features have new names, wherever they stand.
+   * @param {string} sae
+   * @param {Record<string, Name>} labels   by feature
+   */
+  rename(sae, labels) {
+    const names = new Map(Object.entries(labels).map(([feature, name]) => [Number(feature), name]));
+    const known = this.names.get(sae) ?? new Map();
+    this.names.set(sae, known);
+    for (const [feature, name] of names) known.set(feature, name);
+    if (this.live && this.live !== this.session) renameIn(this.live, sae, names);
+    const renamed = this.session ? renameIn(this.session, sae, names) : new Set();
+    if (this.graph && sae === this.sae) rename(this.graph.nodes, names);
+    for (const feature of renamed) if (isNews(names.get(feature))) this.described++;
+    if (renamed.size) this.emit('names');
+    if (this.feature?.sae === sae && names.has(this.feature.feature)) this.emit('known');
+  }
+
+  /** @param {Graph} graph  of the session and SAE on screen */
+  draw(graph) {
+    rename(graph.nodes, this.names.get(this.sae) ?? new Map());
+    this.graph = graph;
+    this.emit('graph');
+  }
+
+  /** The label set of the SAE on screen. */
+  get labelSet() {
+    return this.labelSets.get(this.sae);
+  }
+
+  /** @param {LabelSet} set */
+  takeLabelSet(set) {
+    this.labelSets.set(set.sae, set);
+    if (set.sae === this.sae) this.emit('label_set');
+  }
+
   // -- verbs: choices ------------------------------------------------------------------------------------------------
 
-  /** @param {number | null} feature  of the SAE on screen */
-  inspect(feature) {
-    this.feature = feature === null ? null : { sae: this.sae, feature };
+  /**
+   * @param {number | null} feature
+   * @param {string} [sae]   of the feature; by itself that on screen
+   */
+  inspect(feature, sae = this.sae) {
+    this.feature = feature === null ? null : { sae, feature };
     this.emit('feature');
+  }
+
+  /**
+   * Goes to a feature of any SAE: one that the session on screen was read with comes on screen too.
+   * @param {string} sae
+   * @param {number} feature
+   */
+  jump(sae, feature) {
+    if (this.session?.start?.saes.includes(sae)) this.showSae(sae);
+    this.inspect(feature, sae);
   }
 
   /** @param {number | null} feature */
@@ -193,7 +265,7 @@ export class State {
     this.sae = sae;
     this.graph = null;
     this.inspect(null);
-    this.emit('choice', 'graph');
+    this.emit('choice', 'graph', 'label_set');
   }
 
   /**
@@ -256,3 +328,6 @@ export class State {
     this.emit('failure');
   }
 }
+
+/** Whether this is something to tell: a description that the user did not write. @param {Name | undefined} name */
+const isNews = (name) => name?.label_state === 'labelled' && name.label_origin !== 'you';

@@ -6,8 +6,11 @@
  * @typedef {{kind: string, message: string, hint: string}} ErrorRecord
  * @typedef {{name: string, message: string, hint: string}} Problem
  *
- * @typedef {{feature: number, activation: number, effect: number | null, label: string | null,
- *   label_state: LabelState}} ActiveFeature
+ * What a feature is called. A label in any state but "labelled" is an automatic one, which describes nothing.
+ * @typedef {{label: string | null, label_state: LabelState, label_origin: string | null}} Name
+ * @typedef {{feature: number} & Name} Named
+ *
+ * @typedef {Named & {activation: number, effect: number | null}} ActiveFeature
  * @typedef {{l0: number, unexplained: number, features: ActiveFeature[]}} Reading  What one SAE says at one position.
  * @typedef {{token_id: number, text: string, logprob: number}} Alternative
  *
@@ -26,7 +29,11 @@
  *   dtype: string | null, error: ErrorRecord | null}} Engine
  *
  * @typedef {((Start | Step | End) & {session: string} | Engine | {kind: "refused", session: string, error: ErrorRecord} |
- *   {kind: "installed", id: string} | Problem & {kind: "problem"} | {kind: "sessions_changed"}) & {seq: number}} Event
+ *   {kind: "installed", id: string} | Problem & {kind: "problem"} | {kind: "sessions_changed"} | NamesEvent |
+ *   LabelSet & {kind: "label_set"}) & {seq: number}} Event
+ *
+ * Features have new names; null: any of this SAE may have.
+ * @typedef {{kind: "labels", sae: string, labels: Record<string, Name> | null}} NamesEvent
  *
  * Of a model or an SAE, 0 and "" are what is not known before it is loaded.
  * @typedef {{id: string, name: string, family: string, weights: string, context: number, size_bytes: number,
@@ -47,15 +54,30 @@
  *   created_at: string, status: "running" | "finished" | "interrupted", reason: string | null,
  *   prompt_tokens: number, new_tokens: number, ms_per_token: number | null}} SessionRow
  *
- * @typedef {{feature: number, label: string | null, label_state: LabelState, first: number, last: number,
- *   count: number, max: number}} GraphNode
+ * @typedef {Named & {first: number, last: number, count: number, max: number}} GraphNode
  * @typedef {{a: number, b: number, count: number, lift: number}} GraphEdge
  * @typedef {{position: number, nodes: GraphNode[], edges: GraphEdge[], nodes_total: number,
  *   edges_total: number}} Graph
  * @typedef {"lift" | "count"} EdgesBy
  *
- * @typedef {{feature: number, sae: string, label: {text: string, origin: string, method: string,
- *   score: number | null, score_name: string, details: Record<string, unknown>} | null, label_state: LabelState,
+ * All the labels of one SAE at one publisher. `set` is null where nobody publishes any.
+ * @typedef {{state: "idle" | "listing" | "downloading" | "importing" | "done" | "failed" | "cancelled", done: number,
+ *   total: number, error: ErrorRecord | null}} LabelDownload
+ * @typedef {{sae: string, set: string | null, publisher: string | null, features: number, labelled: number,
+ *   labels: number, own: number, automatic: number, complete: boolean, fetched_at: string | null,
+ *   blocked: string | null, offline: boolean, fetch: boolean, download: LabelDownload}} LabelSet
+ * @typedef {{files: number, bytes: number, new_files: number, new_bytes: number}} LabelOffer
+ * @typedef {{sae: string, feature: number, label: string, origin: string, method: string, explainer: string}} Found
+ *
+ * @typedef {{text: string, origin: string, method: string, explainer: string, score: number | null,
+ *   score_name: string, details: Record<string, unknown>}} Label
+ * @typedef {[token: string, weight: number]} Weighed
+ * @typedef {{tokens: string[], activations: number[]}} Context
+ * @typedef {{origin?: string, density?: number | null, max_activation?: number | null, promoted?: Weighed[],
+ *   suppressed?: Weighed[], contexts?: Context[]}} Details
+ * @typedef {{feature: number, sae: string, label: Label | null, label_state: LabelState, labels: Label[],
+ *   own: {label: string, note: string} | null, details: Details | null,
+ *   details_state: "known" | "pending" | "unavailable" | "absent",
  *   statistics: {density?: number, max_activation?: number}, neuronpedia_url: string | null, hook: string | null,
  *   model: string | null, width: number | null}} FeatureRecord
  */

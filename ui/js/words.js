@@ -5,7 +5,7 @@
 
 /** @type {Record<string, string>} */
 const STATES = {
-  unlabelled: 'no label yet',
+  unlabelled: 'no label',
   absent: 'not in the label set',
   pending: 'label on its way',
   unavailable: 'label not reachable',
@@ -28,8 +28,11 @@ const REASONS = {
  * @param {LabelState} [state]
  */
 export function featureName(feature, label, state = 'unlabelled') {
-  return label ?? `feature ${feature} (${STATES[state] ?? STATES.unlabelled})`;
+  return label ?? `feature ${feature} (${whyNoLabel(state)})`;
 }
+
+/** @param {LabelState} state */
+export const whyNoLabel = (state) => STATES[state] ?? STATES.unlabelled;
 
 /**
  * A token as it is read aloud or quoted: in quotation marks, white space visible.

@@ -49,7 +49,7 @@ export class GraphData {
     const fresh = nodes.filter((node) => !this.byFeature.has(node.feature));
     for (const node of nodes) {
       const known = this.byFeature.get(node.feature);
-      if (known) Object.assign(known, { label: node.label, label_state: node.label_state, first: node.first });
+      if (known) known.first = node.first;
     }
     const partners = new Map();
     for (const { a, b } of edges) {
@@ -82,6 +82,7 @@ export class GraphData {
         ring: 0,
       });
     }
+    this.rename(graph);
     this.items = nodes.map((node) => /** @type {Item} */ (this.byFeature.get(node.feature)));
     const most = edges.reduce((high, edge) => Math.max(high, edge.count), 1);
     this.ties = edges.map(({ a, b, count }) => ({
@@ -92,6 +93,14 @@ export class GraphData {
       rgb: [0.5, 0.5, 0.5],
       alpha: 0,
     }));
+  }
+
+  /** Gives nodes the names that they have in the graph; nothing else changes. @param {Graph | null} graph */
+  rename(graph) {
+    for (const { feature, label, label_state } of graph?.nodes ?? []) {
+      const item = this.byFeature.get(feature);
+      if (item) Object.assign(item, { label, label_state });
+    }
   }
 
   /**

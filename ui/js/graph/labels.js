@@ -2,6 +2,7 @@
 // The names beside the dots: HTML, so that they are sharp, styled like the page, and never parsed.
 
 import { el } from '../dom.js';
+import { isAutomatic, shortened } from '../label-words.js';
 import { place } from '../placement.js';
 
 /** @import { Item } from './data.js' */
@@ -38,11 +39,15 @@ export class Labels {
     }
     /** @type {number[]} */
     const changed = [];
-    for (const { feature, label } of items) {
+    for (const { feature, label, label_state } of items) {
       const element = this.#elements.get(feature) ?? this.#add(feature);
-      const name = label ?? `feature ${feature}`;
-      const text = name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name;
-      const look = [!label && 'unlabelled', feature === selected && 'selected', feature === pointed && 'pointed'];
+      const text = shortened(label ?? `feature ${feature}`, LONGEST);
+      const look = [
+        !label && 'unlabelled',
+        isAutomatic(label, label_state) && 'automatic',
+        feature === selected && 'selected',
+        feature === pointed && 'pointed',
+      ];
       const className = ['label', ...look.filter(Boolean)].join(' ');
       if (element.textContent !== text || element.className !== className) {
         element.textContent = text;

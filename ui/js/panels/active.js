@@ -3,6 +3,7 @@
 
 import { $, el, setText } from '../dom.js';
 import { activationColor, css } from '../color.js';
+import { NO_DESCRIPTION, isAutomatic } from '../label-words.js';
 import { readingAt, strongestUpTo } from '../session.js';
 import { theme } from '../theme.js';
 import { analysis, counted, featureName, number, percent, quoted } from '../words.js';
@@ -40,7 +41,7 @@ export function activePanel(state) {
   });
   threshold.addEventListener('input', () => state.listAbove(Number(threshold.value)));
 
-  state.on(['session', 'steps', 'cursor', 'choice', 'feature', 'hover', 'theme'], () => {
+  state.on(['session', 'steps', 'cursor', 'choice', 'feature', 'hover', 'theme', 'names'], () => {
     const step = state.session?.steps[state.t];
     const reading = readingAt(state.session, state.sae, state.t);
     const strongest = strongestUpTo(state.session, state.sae, state.t);
@@ -124,7 +125,9 @@ export function activePanel(state) {
     row.button.dataset.feature = String(feature);
     row.button.classList.toggle('selected', state.feature?.sae === state.sae && state.feature.feature === feature);
     row.button.classList.toggle('pointed', state.hover === feature);
+    const automatic = isAutomatic(label, label_state);
     row.button.classList.toggle('unlabelled', !label);
+    row.button.classList.toggle('automatic', automatic);
     setText(row.rank, String(rank + 1));
     setText(row.name, featureName(feature, label, label_state));
     setText(row.activation, number(activation));
@@ -135,7 +138,8 @@ export function activePanel(state) {
       effect === null || Math.abs(effect) < 0.005 ? '' : `${effect > 0 ? '+' : '−'}${number(Math.abs(effect))}`,
     );
     const direct = effect === null ? '' : ` · direct effect on the next token's logit ${number(effect)}`;
-    row.button.title = `feature ${feature} · activation ${number(activation)}${direct}`;
+    const how = automatic ? ` (${NO_DESCRIPTION})` : '';
+    row.button.title = `feature ${feature}${how} · activation ${number(activation)}${direct}`;
   }
 }
 

@@ -1,23 +1,22 @@
 // @ts-check
-// The inspector: what a feature is said to mean, by whom and how sure, and what it did in this session so far.
+// The inspector: what a feature is said to mean, by whom and how sure, what it did in this session so far, and what else
+// is known of it. Each part is drawn by itself, so that a token or a name that arrives takes nothing away under the hand.
 
-import { $, el, icon } from '../dom.js';
+import { $, el, icon, refill } from '../dom.js';
 import { asRecord } from '../actions.js';
-import { firedTogether } from '../cofiring.js';
-import { activationColor, css, ground } from '../color.js';
-import { activationsOf, stepsUpTo } from '../session.js';
-import { theme } from '../theme.js';
-import { counted, featureName, hookName, number, percent, visible } from '../words.js';
+import { nameClass } from '../label-words.js';
+import { nameIn } from '../session.js';
+import { featureName, hookName } from '../words.js';
+import { detailsOf } from './feature-details.js';
+import { labelsOf, standingOf, worthOfLabel } from './feature-labels.js';
+import { ownPart } from './feature-own.js';
+import { inSession, renamePartners } from './feature-session.js';
 
 /** @import { Actions } from '../actions.js' */
-/** @import { Partner } from '../cofiring.js' */
 /** @import { State } from '../state.js' */
-/** @import { ErrorRecord, FeatureRecord, Step } from '../types.js' */
+/** @import { ErrorRecord, FeatureRecord, Name } from '../types.js' */
 
-const SNIPPETS = 6; // places shown where it fired
-const AROUND = 4; // tokens before and after each
-const PARTNERS = 8;
-const BARS = 120; // of the sparkline
+const NOTHING = 'Click a dot or a feature in the list to see what it stands for and where it fired.';
 
 /**
  * @param {State} state
@@ -26,83 +25,127 @@ const BARS = 120; // of the sparkline
 export function featurePanel(state, actions) {
   const pane = $('feature');
   pane.tabIndex = -1;
+  const header = el('header');
+  const worth = el('div');
+  const session = el('div');
+  const details = el('div');
+  const own = ownPart(actions, take);
   /** @type {FeatureRecord | null} */
   let record = null;
   /** @type {ErrorRecord | null} */
   let failure = null;
 
-  state.on('feature', async () => {
-    const asked = state.feature;
-    document.body.classList.toggle('inspecting', asked !== null);
+  state.on('feature', () => {
+    document.body.classList.toggle('inspecting', state.feature !== null);
     record = null;
     failure = null;
+    own.show(null);
     draw();
     pane.scrollTop = 0;
+    void ask();
+  });
+  state.on('known', () => void ask());
+  state.on('label_set', drawKnown);
+  state.on('names', () => {
+    if (!state.feature) return;
+    renamePartners(session, state.names.get(state.feature.sae) ?? new Map());
+    if (!record) drawKnown();
+  });
+  state.on('theme', draw);
+  state.on(['session', 'steps', 'cursor'], drawSession);
+
+  async function ask() {
+    const asked = state.feature;
     if (!asked) return;
     try {
       const answer = await actions.feature(asked.sae, asked.feature);
-      if (state.feature === asked) record = answer;
+      if (state.feature === asked) take(answer);
     } catch (error) {
-      if (state.feature === asked) failure = asRecord(error);
+      if (state.feature !== asked) return;
+      failure = asRecord(error);
+      drawKnown();
     }
-    draw();
-  });
-  state.on(['session', 'steps', 'cursor', 'theme'], draw);
+  }
+
+  /** @param {FeatureRecord} answer */
+  function take(answer) {
+    if (answer.sae !== state.feature?.sae || answer.feature !== state.feature.feature) return;
+    record = answer;
+    failure = null;
+    own.show(record);
+    drawKnown();
+  }
+
+  async function retry() {
+    try {
+      await actions.retryLabels();
+    } catch (error) {
+      failure = asRecord(error);
+    }
+    await ask();
+  }
 
   pane.addEventListener('click', (/** @type {any} */ event) => {
     const place = event.target.closest('[data-go]');
     if (place) state.moveTo(Number(place.dataset.go));
     const other = event.target.closest('[data-other]');
-    if (other) state.inspect(Number(other.dataset.other));
+    if (other) state.inspect(Number(other.dataset.other), state.feature?.sae);
   });
   pane.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
     if (event.key === 'Escape' && !state.running) state.inspect(null);
   });
 
   function draw() {
-    const selected = state.feature;
-    if (!selected) {
+    if (!state.feature) {
       pane.removeAttribute('data-feature');
-      pane.replaceChildren(
-        el(
-          'p',
-          { className: 'hint' },
-          'Click a dot or a feature in the list to see what it stands for and where it fired.',
-        ),
-      );
+      pane.replaceChildren(el('p', { className: 'hint' }, NOTHING));
       return;
     }
-    const { sae, feature } = selected;
-    pane.dataset.feature = String(feature);
-    const steps = state.session ? stepsUpTo(state.session, state.t) : [];
-    pane.replaceChildren(
-      heading(sae, feature),
+    pane.dataset.feature = String(state.feature.feature);
+    if (header.parentNode !== pane) pane.replaceChildren(header, worth, own.element, session, details);
+    drawKnown();
+    drawSession();
+  }
+
+  /** What the program knows of the feature. */
+  function drawKnown() {
+    if (!state.feature) return;
+    const { sae, feature } = state.feature;
+    refill(header, ...heading(sae, feature));
+    refill(
+      worth,
       ...(failure ? [el('p', { className: 'notice error' }, failure.message, ' ', failure.hint)] : []),
-      worth(),
-      ...fired(steps, sae, feature),
-      ...together(steps, sae, feature),
-      ...about(),
-      neuronpedia(),
+      ...(record ? [...worthOfLabel(record), ...standingOf(record, state.labelSets.get(sae), retry)] : []),
     );
+    refill(details, ...(record ? [...labelsOf(record), ...detailsOf(record), neuronpedia(record)] : []));
+  }
+
+  function drawSession() {
+    if (state.feature) refill(session, ...inSession(state, state.feature.sae, state.feature.feature));
   }
 
   /** @param {string} sae @param {number} feature */
   function heading(sae, feature) {
     const hook = record?.hook || state.hello?.saes.find((one) => one.id === sae)?.hook || sae;
-    const name = record ? featureName(feature, record.label?.text ?? null, record.label_state) : `feature ${feature}`;
-    return el(
-      'header',
-      {},
+    const { label, label_state } = nameOf(sae, feature);
+    const name = label === undefined ? `feature ${feature}` : featureName(feature, label, label_state);
+    return [
       el(
         'div',
         {},
-        el('h2', {}, name),
+        // A label longer than the lines that are shown can be scrolled.
+        el(
+          'h2',
+          { className: nameClass(label ?? null, label_state), tabIndex: name.length > 90 ? 0 : undefined },
+          name,
+        ),
         el('p', { className: 'muted', title: `${sae}, ${hook}` }, `feature ${feature} · ${hookName(hook)}`),
       ),
       el(
         'button',
         {
           type: 'button',
+          id: 'close-feature',
           className: 'quiet',
           'aria-label': 'Close the inspector',
           title: 'Close',
@@ -110,126 +153,24 @@ export function featurePanel(state, actions) {
         },
         icon('close'),
       ),
-    );
-  }
-
-  /** The label's worth in one line: who says so, and how sure that is. */
-  function worth() {
-    if (!record) return '';
-    const { label, statistics } = record;
-    const score = label && label.score !== null ? `${label.score_name || 'score'} ${number(label.score)}` : '';
-    const rate = statistics.density === undefined ? '' : `fires at ${percent(statistics.density)} of tokens`;
-    return el(
-      'p',
-      { className: 'worth' },
-      ...[label ? `says ${label.origin}` : '', score, rate].filter(Boolean).map((text) => el('span', {}, text)),
-    );
-  }
-
-  /** All that is known of the label and the feature, whatever its source gave. */
-  function about() {
-    if (!record) return [];
-    const { label, statistics } = record;
-    /** @type {[string, string][]} */
-    const facts = [];
-    if (label) {
-      facts.push(['method', label.method]);
-      for (const [name, value] of Object.entries(label.details))
-        facts.push([name, typeof value === 'number' ? number(value) : String(value)]);
-    }
-    if (statistics.max_activation !== undefined) facts.push(['strongest known', number(statistics.max_activation)]);
-    facts.push(['SAE', record.sae], ['hook point', record.hook || 'unknown']);
-    return [
-      el('h3', {}, label ? 'About the label' : 'About the feature'),
-      el('dl', { className: 'facts' }, ...facts.flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)])),
-    ];
-  }
-
-  /** @param {Step[]} steps @param {string} sae @param {number} feature */
-  function fired(steps, sae, feature) {
-    const activations = activationsOf(steps, sae, feature);
-    const strongest = Math.max(...activations, 0);
-    const places = activations.map((activation, i) => ({ activation, i })).filter((place) => place.activation > 0);
-    const best = places.sort((x, y) => y.activation - x.activation).slice(0, SNIPPETS);
-    return [
-      el(
-        'h3',
-        {},
-        'In this session',
-        el('small', {}, `${counted(places.length, 'time')} in ${counted(steps.length, 'token')}`),
-      ),
-      sparkline(steps, activations, strongest),
-      ...best.map((place) => snippet(steps, activations, place.i, strongest)),
     ];
   }
 
   /**
-   * The activation over the session so far; in a long one a bar is the strongest of several tokens.
-   * @param {Step[]} steps
-   * @param {number[]} activations
-   * @param {number} strongest
+   * What the feature is called, as far as the page knows.
+   * @param {string} sae
+   * @param {number} feature
+   * @returns {Pick<FeatureRecord, 'label_state'> & {label?: string | null}}
    */
-  function sparkline(steps, activations, strongest) {
-    const each = Math.ceil(activations.length / BARS);
-    const bars = Array.from({ length: Math.ceil(activations.length / (each || 1)) }, (_, i) => {
-      const share = strongest ? Math.max(...activations.slice(i * each, (i + 1) * each)) / strongest : 0;
-      const color = share ? css(activationColor(share, theme())) : 'var(--line)';
-      return el('i', { style: `height:${Math.max(4, 100 * share)}%;background:${color}` });
-    });
-    return el(
-      'div',
-      {
-        className: 'sparkline',
-        role: 'img',
-        'aria-label': `Activation over ${counted(steps.length, 'token')}, strongest ${number(strongest)}`,
-      },
-      ...bars,
-    );
+  function nameOf(sae, feature) {
+    if (record) return { label: record.label?.text ?? null, label_state: record.label_state };
+    /** @type {Name | null | undefined} */
+    const name = state.names.get(sae)?.get(feature) ?? nameIn(state.session, sae, feature);
+    return name ?? { label_state: 'unlabelled' };
   }
 
-  /** @param {Step[]} steps @param {number[]} activations @param {number} center @param {number} strongest */
-  function snippet(steps, activations, center, strongest) {
-    const from = Math.max(0, center - AROUND);
-    const words = steps.slice(from, center + AROUND + 1).map((step, i) => {
-      const share = strongest ? activations[from + i] / strongest : 0;
-      const text = visible(step.piece);
-      if (!share) return el('span', {}, text);
-      const { background, strong } = ground(share, theme());
-      return el('mark', { style: `background:${background}`, className: strong ? 'strong' : '' }, text);
-    });
-    return el(
-      'button',
-      { type: 'button', className: 'snippet', 'data-go': steps[center].position, title: 'Move the cursor here' },
-      el('span', {}, ...words),
-      el('small', {}, number(activations[center])),
-    );
-  }
-
-  /** @param {Step[]} steps @param {string} sae @param {number} feature */
-  function together(steps, sae, feature) {
-    // Once together says nothing: nearly all pairs of a short session fired together once.
-    const partners = firedTogether(steps, sae, feature).partners.filter((partner) => partner.count >= 2);
-    if (!partners.length) return [];
-    return [
-      el('h3', {}, 'Fired together with', el('small', {}, 'times · lift')),
-      ...partners.slice(0, PARTNERS).map(partnerRow),
-    ];
-  }
-
-  /** @param {Partner} partner */
-  function partnerRow({ feature, label, count, lift }) {
-    const title = `${counted(count, 'token')} together, ${number(lift)} times as often as their own rates predict`;
-    return el(
-      'button',
-      { type: 'button', className: 'partner', 'data-other': feature, title },
-      el('span', {}, featureName(feature, label)),
-      el('small', {}, `${count} · ${number(lift)}×`),
-    );
-  }
-
-  function neuronpedia() {
-    if (!record) return '';
-    const url = record.neuronpedia_url;
+  /** @param {FeatureRecord} known */
+  function neuronpedia({ neuronpedia_url: url }) {
     const reason = url ? '' : 'Neuronpedia has no page for this SAE';
     return el(
       'footer',

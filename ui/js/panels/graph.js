@@ -17,6 +17,7 @@ import { glowAt } from '../trail.js';
 import { counted, featureName } from '../words.js';
 
 /** @import { Item, Tie } from '../graph/data.js' */
+/** @import { View } from '../graph/looks.js' */
 /** @import { State } from '../state.js' */
 
 const MEANING = {
@@ -121,9 +122,12 @@ export function graphPanel(state) {
     describe();
   }
 
+  /** @type {View} */
+  let view;
+
   function recolor() {
     const { session, sae, t, feature, hover } = state;
-    const view = {
+    view = {
       t,
       glow: session ? glowAt(session.steps, sae, t) : new Map(),
       strongest: strongestUpTo(session, sae, t) || 1,
@@ -133,7 +137,11 @@ export function graphPanel(state) {
     };
     paint(data, view);
     scene?.repaint(view.theme);
-    labels.choose(withLabels(data, view), view.selected, hover);
+    writeNames();
+  }
+
+  function writeNames() {
+    labels.choose(withLabels(data, view), view.selected, view.hover);
     if (scene) labels.update(scene); // at once: the next frame may be a while away
   }
 
@@ -168,6 +176,11 @@ export function graphPanel(state) {
     if (!state.running && state.following && !held && data.items.length) scene?.unfold();
   });
   state.on(['steps', 'cursor', 'hover', 'theme'], recolor);
+  state.on('names', () => {
+    data.rename(state.graph); // the dots stay as and where they are
+    writeNames();
+    describe();
+  });
   state.on('feature', () => {
     recolor();
     const item =

@@ -17,7 +17,7 @@ export function statusPanel(state) {
     bar.append(cells[name]);
   }
 
-  state.on(['hello', 'engine', 'session', 'steps', 'choice', 'graph', 'connection', 'running'], () => {
+  state.on(['hello', 'engine', 'session', 'steps', 'choice', 'graph', 'connection', 'running', 'label_set'], () => {
     const { session, graph, hello, engine } = state;
     const model = session?.start?.model ?? state.model;
     const speed = tokensPerSecond(session);
@@ -34,9 +34,10 @@ export function statusPanel(state) {
     setText(cells.drawn, graph ? `${nodes}, ${part(graph.edges.length, graph.edges_total, 'edge')}` : '');
     setText(cells.network, hello ? (hello.offline ? 'offline' : 'online') : '');
     setText(cells.version, hello ? `AXON Shell ${hello.version}` : '');
+    const asTheyAppear = state.labelSet?.fetch ? ', labels of features on screen also as they appear' : '';
     cells.network.title = hello?.offline
       ? 'The network is switched off: nothing is fetched.'
-      : 'Models and SAEs are fetched when you ask for them.';
+      : `Models, SAEs and labels are fetched when you ask for them${asTheyAppear}.`;
   });
 }
 

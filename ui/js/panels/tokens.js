@@ -40,6 +40,8 @@ export function tokensPanel(state) {
     moveCursor();
     sayEnding();
   });
+  state.on('names', sayAll);
+  state.on('choice', () => saidOf !== state.sae && sayAll());
 
   function append() {
     if (drawn !== state.session) {
@@ -68,7 +70,7 @@ export function tokensPanel(state) {
   function makeToken(step) {
     const kind = step.is_bos ? 'bos' : step.is_prompt ? 'prompt' : 'written';
     const text = step.is_bos ? 'start' : visible(step.piece);
-    return el(
+    const token = el(
       'span',
       {
         role: 'option',
@@ -78,17 +80,31 @@ export function tokensPanel(state) {
         'data-position': step.position,
         tabIndex: -1,
         'aria-selected': 'false',
-        'aria-label': spoken(step),
-        title: [spoken(step), ...analysesOf(step)].join('\n'),
       },
       text,
     );
+    say(token, step);
+    return token;
+  }
+
+  /** @param {HTMLElement} token @param {Step} step */
+  function say(token, step) {
+    const said = spoken(step);
+    if (token.getAttribute('aria-label') === said) return;
+    token.setAttribute('aria-label', said);
+    token.title = [said, ...analysesOf(step)].join('\n');
+  }
+
+  let saidOf = ''; // the SAE whose features the tokens name
+  function sayAll() {
+    saidOf = state.sae;
+    (state.session?.steps ?? []).forEach((step, i) => tokens[i] && step && say(tokens[i], step));
   }
 
   /** @param {Step} step */
   function spoken(step) {
     if (step.is_bos) return 'start of the text (BOS)';
-    const top = step.saes[state.sae]?.features.find((active) => active.label);
+    const top = step.saes[state.sae]?.features.find((active) => active.label && active.label_state === 'labelled');
     const name = `${step.is_prompt ? 'prompt ' : ''}token ${step.position} ${quoted(step.piece)}`;
     return top ? `${name}, top feature ${featureName(top.feature, top.label)}` : name;
   }

@@ -1,0 +1,69 @@
+"""Finding labels by their words."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..records import OWN, Label
+from .rows import LABEL, label_from
+
+LOOKED_AT = 2_000  # labels that a search puts in order
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A label that a search found."""
+
+    place: str  # the label set, or the SAE of a label of the user's own
+    feature: int
+    label: Label
+
+
+def search_own(connection: sqlite3.Connection, words: Sequence[str], places: Sequence[str], limit: int) -> list[Hit]:
+    """The user's own labels and notes that hold all words; there are few, so all are looked at."""
+    where = "WHERE sae IN (SELECT value FROM json_each(?))" if places else ""
+    rows = connection.execute(
+        f"SELECT sae, feature, text, note FROM own_labels {where} ORDER BY changed_at DESC",
+        (json.dumps(list(places)),) if places else (),
+    )
+    found = []
+    for sae, feature, text, note in rows:
+        if all(word.casefold() in f"{text} {note}".casefold() for word in words):
+            details = {"note": note} if note else {}
+            found.append(Hit(sae, feature, Label(text or note, OWN, "written by hand", details=details)))
+    return found[:limit]
+
+
+def search_sets(connection: sqlite3.Connection, words: Sequence[str], places: Sequence[str], limit: int) -> list[Hit]:
+    """Published labels that hold all words: those with whole words first, then the shorter ones.
+
+    Of very many, the first found are looked at: ordering all would take longer than typing the next letter.
+    """
+    sets = dict(connection.execute("SELECT id, name FROM label_sets"))
+    wanted = [number for number, name in sets.items() if not places or name in places]
+    if not wanted:
+        return []
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'labels_fts'").fetchone():
+        within = f" AND place : ({' OR '.join(f'set{number}' for number in wanted)})" if places else ""
+        where = "id IN (SELECT rowid FROM labels_fts WHERE labels_fts MATCH ? LIMIT ?)"
+        values: tuple[Any, ...] = (f"text : ({' AND '.join(quoted(words))}){within}", max(LOOKED_AT, limit))
+    else:
+        like = " AND ".join("text LIKE ? ESCAPE '!'" for _ in words)
+        where = f"set_id IN (SELECT value FROM json_each(?)) AND {like} LIMIT ?"
+        marks = ["%" + re.sub("([%_!])", "!\\1", word) + "%" for word in words]
+        values = (json.dumps(wanted), *marks, max(LOOKED_AT, limit))
+    rows = connection.execute(f"SELECT set_id, feature, {LABEL} FROM labels WHERE {where}", values)
+    hits = [Hit(sets[set_id], feature, label_from(rest)) for set_id, feature, *rest in rows]
+    whole = re.compile(rf"(?<!\w){re.escape(words[-1])}(?!\w)", re.IGNORECASE)
+    return sorted(hits, key=lambda hit: (not whole.search(hit.label.text), len(hit.label.text), hit.feature))[:limit]
+
+
+def quoted(words: Sequence[str]) -> list[str]:
+    """Words as FTS5 takes them for what they are; of the last one the beginning is enough."""
+    marked = ['"' + word.replace('"', '""').replace("\0", "") + '"' for word in words]
+    return [*marked[:-1], marked[-1] + "*"]

@@ -1,0 +1,81 @@
+// @ts-check
+// The inspector's part about the feature itself, as its publisher or this program measured it: the tokens it promotes and
+// suppresses, the texts where it fires most, and plain facts. Each says where it is from.
+
+import { el } from '../dom.js';
+import { aroundStrongest, detail, originName } from '../label-words.js';
+import { number, visible } from '../words.js';
+import { shaded } from './feature-session.js';
+
+/** @import { Context, FeatureRecord, Weighed } from '../types.js' */
+
+const CONTEXTS = 6;
+const BEFORE = 18; // characters before the strongest token of a context
+const LONGEST = 48; // tokens of a context that are drawn; its line ends before
+
+/** @param {FeatureRecord} record */
+export function detailsOf(record) {
+  const { origin = '', promoted = [], suppressed = [], contexts = [] } = record.details ?? {};
+  const from = origin && origin !== 'automatic' ? `from ${originName(origin)}` : 'computed here';
+  const shown = contexts.filter((context) => context.tokens.length).slice(0, CONTEXTS);
+  const strongest = Math.max(...shown.flatMap((context) => context.activations), 0);
+  return [
+    ...chips('Promotes', promoted, from, 'Tokens that the feature makes likelier'),
+    ...chips('Suppresses', suppressed, from, 'Tokens that the feature makes less likely'),
+    ...(shown.length
+      ? [
+          el('h3', {}, 'Where it fires most', el('small', {}, from)),
+          el('ul', { className: 'contexts' }, ...shown.map((context) => contextRow(context, strongest))),
+        ]
+      : []),
+    ...facts(record),
+  ];
+}
+
+/**
+ * @param {string} title
+ * @param {Weighed[]} tokens
+ * @param {string} from
+ * @param {string} what
+ */
+function chips(title, tokens, from, what) {
+  if (!tokens.length) return [];
+  return [
+    el('h3', { title: what }, title, el('small', {}, from)),
+    el(
+      'ul',
+      { className: 'chips' },
+      ...tokens.map(([token, weight]) =>
+        el('li', { title: `${weight > 0 ? '+' : '−'}${number(Math.abs(weight))} to its logit` }, visible(token)),
+      ),
+    ),
+  ];
+}
+
+/** @param {Context} context @param {number} full   the activation that counts as full */
+function contextRow({ tokens, activations }, full) {
+  const { from, strongest } = aroundStrongest(tokens, activations, BEFORE);
+  const words = tokens
+    .slice(from, from + LONGEST)
+    .map((token, i) => shaded(token, full ? Math.max(0, activations[from + i] ?? 0) / full : 0));
+  return el(
+    'li',
+    { className: 'snippet', title: visible(tokens.join('')).slice(0, 600) },
+    el('span', {}, ...(from ? ['…'] : []), ...words),
+    el('small', {}, number(strongest)),
+  );
+}
+
+/** All else that is known of the label and the feature, whatever its source gave. @param {FeatureRecord} record */
+function facts({ label, details, statistics, sae, hook }) {
+  const described = label !== null && label.origin !== 'automatic' && label.origin !== 'you';
+  const max = details?.max_activation ?? statistics.max_activation ?? null;
+  /** @type {[string, string][]} */
+  const listed = described ? Object.entries(label.details).map(([name, value]) => [name, detail(value)]) : [];
+  if (max !== null) listed.push(['strongest known', number(max)]);
+  listed.push(['SAE', sae], ['hook point', hook || 'unknown']);
+  return [
+    el('h3', {}, described ? 'About the label' : 'About the feature'),
+    el('dl', { className: 'facts' }, ...listed.flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)])),
+  ];
+}
