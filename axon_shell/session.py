@@ -113,10 +113,10 @@ class Promoter:
         self.path, self.tokens = direct_path(model), token_ids(model)
         self.chance = chance_peak(self.path, self.tokens)
 
-    def name(self, sae: Sae, features: Sequence[int], labels: Labels) -> None:
-        """Keep the tokens that some features of an SAE promote, unless they are known.
+    def name(self, sae: Sae, features: Sequence[int], labels: Labels) -> list[int]:
+        """Keep the tokens that some features of an SAE promote, and give the features of which they were not known.
 
-        Nothing where no straight line leads to the logits.
+        None of them where no straight line leads to the logits.
         """
         from .engine.attribution import way_to_residual
         from .engine.naming import promoted
@@ -125,15 +125,16 @@ class Promoter:
         new = [feature for feature in features if feature not in known]
         found = promoted(self.path, sae, way_to_residual(self.model, sae.target), new, self.tokens) if new else None
         if found is None:
-            return
+            return []
         rows = zip(found.features, found.promotes, found.suppresses, found.peak, found.kurtosis, strict=True)
-        labels.put_promoted(
+        kept = labels.put_promoted(
             sae.spec.id,
             {
                 feature: Promoted(self.texts(most), self.texts(least), peak, self.chance, kurtosis)
                 for feature, most, least, peak, kurtosis in rows
             },
         )
+        return new if kept else []
 
     def texts(self, tokens: Sequence[tuple[int, float]]) -> tuple[tuple[str, float], ...]:
         return tuple((self.decoder.piece(token), weight) for token, weight in tokens)

@@ -122,16 +122,22 @@ class Worker:
         features = [feature for of, feature in self.unnamed if of == name][:NAMED_AT_ONCE]
         for feature in features:
             del self.unnamed[name, feature]
-        labels = self.annotate.labels
+        if not self.model or name not in self.saes:
+            return
         try:
-            if self.model and name in self.saes:
-                self.promoter = self.promoter or session.Promoter(self.model)
-                self.promoter.name(self.saes[name], features, labels)
+            self.promoter = self.promoter or session.Promoter(self.model)
+            new = self.promoter.name(self.saes[name], features, self.annotate.labels)
         except Exception as error:
             as_axon_error(error, "working out promoted tokens")  # it is logged; the features keep their numbers
             self.unnamed.clear()
-        labels.forget(name, features)
-        labels.tell_names(name, features)
+            return
+        self.rename(name, new)
+
+    def rename(self, sae: str, features: list[int]) -> None:
+        """Tell what features are called now, as there is something new to say of them."""
+        if features:
+            self.annotate.labels.forget(sae, features)
+            self.annotate.labels.tell_names(sae, features)
 
     def name_undescribed(self, uid: str) -> None:
         """Have named by their tokens what fired in the session just generated and nobody has described."""
@@ -139,6 +145,7 @@ class Worker:
             self.store.flush()  # then it counts among the sessions in which they fired
         messages = self.streamed[1] if self.streamed[0] == uid else []
         for sae, features in session.undescribed(messages, self.annotate.labels).items():
+            self.rename(sae, features)
             self.unnamed.update(((sae, feature), None) for feature in features)
 
     def generate(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> None:

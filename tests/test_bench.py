@@ -17,6 +17,7 @@ from axon_shell.engine.model import Model, load_model
 from axon_shell.engine.sae import Sae, load_sae
 from axon_shell.engine.stream import Stream
 from axon_shell.records import Settings, Step
+from benchmarks import labels
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +75,12 @@ def test_bench_in_the_terminal() -> None:
     assert speed["context"] == 16 and speed["ours"] > 0 and speed["over_floor"] > 1
     shown = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=120).stdout
     assert "tiny-world with tiny-world/2-res" in shown and "blocks / unembedding / SAE / rest" in shown
+
+
+def test_the_benchmark_of_labels_measures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(labels, "FEATURES", 300)
+    monkeypatch.setattr(labels, "BATCH", 64)
+    labels.main()
+    table = capsys.readouterr().out
+    assert "10 files" in table and "importing 600 labels" in table
+    assert "'capital': 50 shown" in table and "'zebra': 0 shown" in table

@@ -19,7 +19,7 @@ from axon_shell import ModelSpec, SaeSpec
 from axon_shell.engine import naming
 from axon_shell.engine.attribution import direct_path, way_to_residual
 from axon_shell.engine.model import Model, load_model
-from axon_shell.engine.naming import Promoted, promoted, token_ids
+from axon_shell.engine.naming import DIRECTIONS, Promoted, chance_peak, promoted, token_ids
 from axon_shell.engine.sae import Sae, load_sae
 
 CPU = torch.device("cpu")
@@ -115,6 +115,23 @@ def test_rows_are_those_of_the_sae(any_model: Model, tmp_path: Path) -> None:
     sae = load_sae(make_sae(tmp_path, "blocks.1.hook_resid_post", **settings), any_model, quiet)
     weights = lens(any_model, sae) / sae.sae.W_dec.norm(dim=-1)[:, None]
     agrees(find(any_model, sae, list(range(FEATURES))), weights, token_ids(any_model), 10)
+
+
+def test_one_random_direction_in_fifty_peaks_as_high_as_chance_says(
+    tiny_world: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, ids = direct_path(tiny_world), token_ids(tiny_world)
+    chance = chance_peak(path, ids)
+    assert chance == chance_peak(path, ids)
+    sae = tiny_sae(tiny_world, "2-res")
+    sae.sae.W_dec.data = torch.randn(1280, 128, generator=torch.Generator().manual_seed(7))  # others than it tries
+    found = find(tiny_world, sae, list(range(1280)))
+    assert found
+    share = sum(peak >= chance for peak in found.peak) / len(found.peak)
+    assert 0.002 < share < 0.06, f"{share:.1%} of random directions, and 2 % were promised"
+    monkeypatch.setattr(naming, "CHUNK_BYTES", 30_000)
+    assert chance_peak(path, ids) == pytest.approx(chance, rel=1e-5)
+    assert DIRECTIONS >= 100
 
 
 # -- which tokens ---------------------------------------------------------------

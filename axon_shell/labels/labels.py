@@ -249,13 +249,15 @@ class Labels:
         """The tokens that features promote, where this program computed them."""
         return self.known(sae, features).promoted
 
-    def put_promoted(self, sae: str, found: Mapping[int, Promoted]) -> None:
-        """Keep the tokens that features promote. What cannot be kept is computed again another time."""
-        if self.store and found:
-            try:
+    def put_promoted(self, sae: str, found: Mapping[int, Promoted]) -> bool:
+        """Keep the tokens that features promote, and tell whether that worked; else they are computed another time."""
+        try:
+            if self.store:
                 self.store.put_promoted(sae, found)
-            except StoreError as error:
-                self.tell_once(Problem("labels.db", error.message, error.hint))
+        except StoreError as error:
+            self.tell_once(Problem("labels.db", error.message, error.hint))
+            return False
+        return self.store is not None
 
     # -- sets -----------------------------------------------------------------
 
