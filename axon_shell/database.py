@@ -35,6 +35,7 @@ class Schema:
 
     name: str  # "sessions"
     migrations: Sequence[Callable[[sqlite_utils.Database], None]]
+    rewriting: frozenset[str] = frozenset()  # names of those that change what the user has: before them a copy is made
 
     def names(self) -> set[str]:
         """Names of all migrations that this program knows."""
@@ -54,6 +55,11 @@ class Schema:
     def newer(self, connection: sqlite3.Connection) -> bool:
         """Whether the database has seen a migration that this program does not know."""
         return not self.applied(connection).issubset(self.names())
+
+    def will_rewrite(self, connection: sqlite3.Connection) -> bool:
+        """Whether migrating changes what the user has in this database, and not only adds to it."""
+        seen = self.applied(connection)
+        return bool(seen) and not self.rewriting.issubset(seen)
 
     def migrate(self, connection: sqlite3.Connection) -> None:
         """Bring the database up to this program's schema; each migration happens wholly or not at all."""
@@ -121,6 +127,8 @@ class DatabaseFile:
                         problem = self.set_aside()
                         connection = connect(self.path, "rwc", OPENING_WAIT)
                     if state != "newer":
+                        if self.schema.will_rewrite(connection):
+                            problem = self.back_up(connection)
                         self.schema.migrate(connection)
             if state == "newer":
                 raise StoreError(
@@ -151,11 +159,26 @@ class DatabaseFile:
             raise
         return "ready"
 
-    def set_aside(self) -> Problem:
-        """Move the file away, with what belongs to it, so that a new one can be made; nothing is deleted."""
-        name = self.path.with_name(f"{self.path.name}.damaged-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}")
+    def back_up(self, connection: sqlite3.Connection) -> Problem:
+        """Copy the database beside itself. Raises sqlite3.Error where that cannot be done: then nothing is changed."""
+        name = self.beside("backup")
+        connection.execute("VACUUM INTO ?", (str(name),))
+        return Problem(
+            self.path.name,
+            f"The {self.thing} was brought to a new form. The one before lies at {name}.",
+            "Delete it when all is well.",
+        )
+
+    def beside(self, word: str) -> Path:
+        """A name for another file of this database that is not taken."""
+        name = self.path.with_name(f"{self.path.name}.{word}-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}")
         while name.exists():
             name = name.with_name(name.name + "+")
+        return name
+
+    def set_aside(self) -> Problem:
+        """Move the file away, with what belongs to it, so that a new one can be made; nothing is deleted."""
+        name = self.beside("damaged")
         for suffix in ("-wal", "-shm", ""):  # the file last: SQLite would play a log left behind into the new one
             part = self.path.with_name(self.path.name + suffix)
             if part.exists():
@@ -216,6 +239,11 @@ def connect(path: Path, mode: str, wait: float) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def has_full_text(connection: sqlite3.Connection) -> bool:
+    """Whether this SQLite was built with FTS5; without it, searching reads everything."""
+    return any(option == "ENABLE_FTS5" for (option,) in connection.execute("PRAGMA compile_options"))
 
 
 def writable(path: Path) -> bool:

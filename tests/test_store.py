@@ -196,9 +196,10 @@ def test_summary(store: Store) -> None:
     end = {"kind": "end", "reason": "error", "prompt_tokens": 1, "new_tokens": 1, "ms_per_token": 2.5}
     record(store, uid, [end | {"error": {"kind": "engine", "message": "Not a number.", "hint": ""}}])
     finished = dataclasses.replace(running, status="finished", reason="error", ms_per_token=2.5)
-    assert store.summary(uid) == finished
+    assert dataclasses.replace(store.summary(uid), bytes=0) == finished
     store.flush()
-    assert store.summary(uid) == finished
+    assert dataclasses.replace(store.summary(uid), bytes=0) == finished
+    assert 500 < store.summary(uid).bytes < 5000
     assert created_at.endswith("Z") and created_at[:4] == time.strftime("%Y", time.gmtime())
 
 
@@ -487,13 +488,27 @@ def test_what_a_thousand_features_fire_on_is_told_at_once(store: Store) -> None:
 def old_store(home: Path, sessions: int) -> list[list[Message]]:
     """Sessions as a program that did not know where features fired has left them, the oldest first."""
     found = [session_messages(new_uid(), 12) for _ in range(sessions)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schema, "SESSIONS", schema.Schema("sessions", schema.SESSIONS.migrations[:1]))
-        patch.setattr(rows, "write_firings", lambda connection, session: None)
-        with closing(Store(home)) as store:
-            for messages in found:
-                record(store, messages[0]["session"], messages)
+    with closing(Store(home)) as store:
+        for messages in found:
+            record(store, messages[0]["session"], messages)
+    undo_later_migrations(home / "sessions.db")
     return found
+
+
+def undo_later_migrations(path: Path) -> None:
+    """Make a database what the first released program would have left."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for kind in ("trigger", "index"):
+            query = "SELECT name FROM sqlite_master WHERE type = ? AND name LIKE 'sessions\\_%' ESCAPE '\\'"
+            for (name,) in connection.execute(query, (kind,)).fetchall():
+                if name != "sessions_running":
+                    connection.execute(f"DROP {kind} {name}")
+        connection.execute("DROP TABLE sessions_fts")
+        connection.execute("DROP TABLE firings")
+        for name in ("in_firings", "pinned", "note", "deleted_at", "parent", "bytes"):
+            connection.execute(f"ALTER TABLE sessions DROP COLUMN {name}")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name <> 'm001_sessions'")
+        connection.execute("VACUUM")
 
 
 def left(store: Store) -> int:
@@ -511,7 +526,7 @@ def eventually_entered(store: Store) -> bool:
 
 
 def test_sessions_of_an_earlier_program_are_entered_after_a_while(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "ENTER_AFTER", 0.3)
+    monkeypatch.setattr(writer, "CHORES_AFTER", 0.3)
     sessions = old_store(home, 8)
     with closing(Store(home)) as store:
         assert left(store) == 8
@@ -541,7 +556,7 @@ def test_finding_what_is_not_entered_looks_at_nothing_else(store: Store) -> None
 
 
 def test_a_running_session_has_the_machine_for_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "ENTER_AFTER", 0.3)
+    monkeypatch.setattr(writer, "CHORES_AFTER", 0.3)
     sessions = old_store(home, 3)
     with closing(Store(home)) as store:
         new = session_messages(new_uid())
@@ -555,8 +570,8 @@ def test_a_running_session_has_the_machine_for_itself(home: Path, monkeypatch: p
 
 
 def test_closing_waits_for_one_session_at_most(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "ENTER_AFTER", 0.0)
-    monkeypatch.setattr(writer, "ENTER_PAUSE", 0.0)
+    monkeypatch.setattr(writer, "CHORES_AFTER", 0.0)
+    monkeypatch.setattr(writer, "CHORE_PAUSE", 0.0)
     sessions = old_store(home, 12)
     slow = firings.write_firings
 
@@ -587,16 +602,16 @@ def test_a_later_migration_reaches_a_database_that_exists(home: Path, monkeypatc
     record(store, uid, session_messages(uid))
     store.close()
 
-    def m999_pinned(db) -> None:  # type: ignore[no-untyped-def]
-        db.conn.execute("ALTER TABLE sessions ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0")
+    def m999_starred(db) -> None:  # type: ignore[no-untyped-def]
+        db.conn.execute("ALTER TABLE sessions ADD COLUMN starred INTEGER NOT NULL DEFAULT 0")
 
-    later = dataclasses.replace(schema.SESSIONS, migrations=[*schema.SESSIONS.migrations, m999_pinned])
+    later = dataclasses.replace(schema.SESSIONS, migrations=[*schema.SESSIONS.migrations, m999_starred])
     monkeypatch.setattr(schema, "SESSIONS", later)
     store = Store(home)
     assert store.messages(uid) == session_messages(uid)
     with closing(store.database.read()) as connection:
-        assert connection.execute("SELECT pinned FROM sessions").fetchall() == [(0,)]
-        assert "m999_pinned" in later.applied(connection)
+        assert connection.execute("SELECT starred FROM sessions").fetchall() == [(0,)]
+        assert "m999_starred" in later.applied(connection)
     store.close()
 
 

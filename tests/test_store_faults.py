@@ -35,9 +35,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "WRITING_WAIT", 0.3)
     monkeypatch.setattr(database, "READING_WAIT", 0.2)
     monkeypatch.setattr(writer, "RETRY_SECONDS", 0.1)
-    monkeypatch.setattr(writer, "ENTER_AFTER", 0.0)
-    monkeypatch.setattr(writer, "ENTER_PAUSE", 0.0)
-    monkeypatch.setattr(writer, "ENTER_RETRY", 0.1)
+    monkeypatch.setattr(writer, "CHORES_AFTER", 0.0)
+    monkeypatch.setattr(writer, "CHORE_PAUSE", 0.0)
+    monkeypatch.setattr(writer, "CHORE_RETRY", 0.1)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_kill_9_while_earlier_sessions_are_entered_leaves_nothing_wrong(home: Pa
         import sys, time
         from pathlib import Path
         from axon_shell.store import Store, writer
-        writer.ENTER_AFTER = writer.ENTER_PAUSE = 0.0
+        writer.CHORES_AFTER = writer.CHORE_PAUSE = 0.0
         store = Store(Path(sys.argv[1]))
         print("open", flush=True)
         time.sleep(60)
@@ -501,7 +501,7 @@ def test_earlier_sessions_are_entered_once_the_database_is_free(home: Path) -> N
 
 
 def test_a_full_disk_leaves_earlier_sessions_for_later(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "ENTER_AFTER", 0.3)
+    monkeypatch.setattr(writer, "CHORES_AFTER", 0.3)
     sessions = old_store(home, 6)
     with opened(home) as store:
         connection = store.writer.connection

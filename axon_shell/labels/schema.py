@@ -5,10 +5,9 @@ All but `own_labels` can be had again; that one is the user's.
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING
 
-from ..database import STRICT, WITHOUT_ROWID, Schema
+from ..database import STRICT, WITHOUT_ROWID, Schema, has_full_text
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -107,11 +106,6 @@ def m001_labels(db: Database) -> None:
             " VALUES ('delete', old.id, old.text, 'set' || old.set_id); END",
         ):
             db.conn.execute(statement)
-
-
-def has_full_text(connection: sqlite3.Connection) -> bool:
-    """Whether this SQLite was built with FTS5; without it, searching reads all labels."""
-    return any(option == "ENABLE_FTS5" for (option,) in connection.execute("PRAGMA compile_options"))
 
 
 LABELS = Schema("labels", [m001_labels])

@@ -97,7 +97,9 @@ def next_without(connection: sqlite3.Connection) -> int | None:
 
 def there(connection: sqlite3.Connection) -> bool:
     """Whether the database has the table; one of an earlier program that may only be read has not."""
-    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'firings'").fetchone() is not None
+    names = ("firings", "sessions_deleted")
+    query = "SELECT count(*) FROM sqlite_master WHERE name IN (?, ?)"
+    return bool(connection.execute(query, names).fetchone() == (len(names),))
 
 
 def read_firings(connection: sqlite3.Connection, sae: str, feature: int, limit: int) -> list[Firing]:
@@ -109,7 +111,7 @@ def read_firings(connection: sqlite3.Connection, sae: str, feature: int, limit: 
         "SELECT uid, title, max, count, firings.position, piece FROM firings"
         " JOIN sessions ON sessions.id = firings.session_id"
         " JOIN tokens ON tokens.session_id = firings.session_id AND tokens.position = firings.position"
-        " WHERE sae_id = (SELECT id FROM saes WHERE name = ?) AND feature = ?"
+        " WHERE sae_id = (SELECT id FROM saes WHERE name = ?) AND feature = ? AND deleted_at IS NULL"
         " ORDER BY max DESC, firings.session_id DESC LIMIT ?",
         (sae, feature, limit),
     )
@@ -129,7 +131,7 @@ def read_pieces(
         "SELECT piece, count(*), max(max) FROM (SELECT piece, max FROM firings"
         " JOIN sessions ON sessions.id = firings.session_id"
         " JOIN tokens ON tokens.session_id = firings.session_id AND tokens.position = firings.position"
-        " WHERE sae_id = ? AND feature = ? ORDER BY max DESC, firings.session_id DESC LIMIT ?)"
+        " WHERE sae_id = ? AND feature = ? AND deleted_at IS NULL ORDER BY max DESC, firings.session_id DESC LIMIT ?)"
         " GROUP BY piece ORDER BY 2 DESC, 3 DESC, piece"
     )
     found = ((feature, connection.execute(query, (row[0], feature, limit)).fetchall()) for feature in features)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,8 +13,10 @@ from .. import __version__
 from ..records import End, Message
 from .firings import write_firings
 from .packing import pack_alternatives, pack_readings, unpack_alternatives, unpack_readings
+from .schema import BYTES
 
 TITLE = 60  # characters of the prompt
+LIBRARY, NO_LIBRARY = "pinned, note, parent, bytes", "0, '', NULL, 0"
 COLUMNS = "uid, title, prompt, output, model, saes, created_at, status, reason, prompt_tokens, new_tokens, ms_per_token"
 # What the table of tokens and the packed readings hold of a step; whatever else it says is kept as JSON.
 HELD = {
@@ -39,6 +41,10 @@ class SessionSummary:
     prompt_tokens: int  # without BOS
     new_tokens: int
     ms_per_token: float | None
+    pinned: bool = False
+    note: str = ""  # the user's own
+    parent: str | None = None  # uid of the session that it went on from
+    bytes: int = 0  # that it takes on disk, about; 0 while it runs
 
 
 def title(prompt: str) -> str:
@@ -74,11 +80,11 @@ def write_start(connection: sqlite3.Connection, uid: str, owner: str, created_at
     """A new session."""
     prompt = storable(start["prompt"])
     connection.execute(
-        "INSERT INTO sessions (uid, created_at, title, prompt, model, saes, status, owner, version, start_message)"
-        " VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?)",
+        "INSERT INTO sessions (uid, created_at, title, prompt, model, saes, status, owner, version, start_message,"
+        " parent) VALUES (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?)",
         (
             *(uid, created_at, title(prompt), prompt, start["model"], json.dumps(start["saes"])),
-            *(owner, __version__, json.dumps(start)),
+            *(owner, __version__, json.dumps(start), (start.get("parent") or {}).get("session")),
         ),
     )
 
@@ -129,7 +135,13 @@ def write_end(connection: sqlite3.Connection, session: int, end: Message) -> Non
         " end_message = ? WHERE id = ?",
         (end["reason"], end["prompt_tokens"], end["new_tokens"], end["ms_per_token"], json.dumps(end), session),
     )
+    finish(connection, session)
+
+
+def finish(connection: sqlite3.Connection, session: int) -> None:
+    """Put a session that has ended in order: one blob for each SAE, its size, and where its features fired."""
     join_chunks(connection, session)
+    connection.execute(f"UPDATE sessions SET bytes = {BYTES} WHERE id = ?", (session,))
     write_firings(connection, session)
 
 
@@ -157,13 +169,22 @@ def write_interrupted(connection: sqlite3.Connection, owner: str) -> None:
     """Mark what a program that has died was writing."""
     sessions = connection.execute("SELECT id FROM sessions WHERE status = 'running' AND owner = ?", (owner,)).fetchall()
     for (session,) in sessions:
-        ms = mean_ms(connection, session)
-        connection.execute(
-            "UPDATE sessions SET status = 'interrupted', reason = 'interrupted', ms_per_token = ? WHERE id = ?",
-            (ms, session),
-        )
-        join_chunks(connection, session)
-        write_firings(connection, session)
+        interrupt(connection, session)
+
+
+def write_one_interrupted(connection: sqlite3.Connection, uid: str) -> None:
+    """Mark a session that has no end."""
+    (session,) = connection.execute("SELECT id FROM sessions WHERE uid = ?", (uid,)).fetchone()
+    interrupt(connection, session)
+
+
+def interrupt(connection: sqlite3.Connection, session: int) -> None:
+    """Mark a session as interrupted, and put it in order."""
+    connection.execute(
+        "UPDATE sessions SET status = 'interrupted', reason = 'interrupted', ms_per_token = ? WHERE id = ?",
+        (mean_ms(connection, session), session),
+    )
+    finish(connection, session)
 
 
 def mean_ms(connection: sqlite3.Connection, session: int) -> float | None:
@@ -185,20 +206,21 @@ def storable(text: str) -> str:
 def read_summaries(connection: sqlite3.Connection, before: str | None, limit: int) -> list[SessionSummary]:
     """Sessions older than `before`, newest first."""
     where = "WHERE uid < ?" if before else ""
-    query = f"SELECT {COLUMNS} FROM sessions {where} ORDER BY uid DESC LIMIT ?"
+    query = f"SELECT {columns(connection)} FROM sessions {where} ORDER BY uid DESC LIMIT ?"
     return [summary(row) for row in connection.execute(query, (before, limit) if before else (limit,))]
 
 
 def read_summary(connection: sqlite3.Connection, uid: str) -> SessionSummary | None:
     """One session."""
-    row = connection.execute(f"SELECT {COLUMNS} FROM sessions WHERE uid = ?", (uid,)).fetchone()
+    row = connection.execute(f"SELECT {columns(connection)} FROM sessions WHERE uid = ?", (uid,)).fetchone()
     return summary(row) if row else None
 
 
 def read_uids(connection: sqlite3.Connection, prefix: str, limit: int) -> list[str]:
     """Sessions whose uid begins with `prefix`."""
+    there = "AND deleted_at IS NULL" if has_library(connection) else ""
     rows = connection.execute(
-        "SELECT uid FROM sessions WHERE uid >= ? AND uid < ? ORDER BY uid LIMIT ?",
+        f"SELECT uid FROM sessions WHERE uid >= ? AND uid < ? {there} ORDER BY uid LIMIT ?",
         (prefix, prefix + "\U0010ffff", limit),
     )
     return [uid for (uid,) in rows]
@@ -206,8 +228,23 @@ def read_uids(connection: sqlite3.Connection, prefix: str, limit: int) -> list[s
 
 def summary(row: Sequence[Any]) -> SessionSummary:
     """A session as the list shows it, from its row."""
-    uid, title, prompt, output, model, saes, created_at, *rest = row
-    return SessionSummary(uid, title, prompt, output, model, tuple(json.loads(saes)), timestamp(created_at), *rest)
+    values = dict(zip((one.name for one in fields(SessionSummary)), row, strict=True))
+    values |= {
+        "saes": tuple(json.loads(values["saes"])),
+        "created_at": timestamp(values["created_at"]),
+        "pinned": bool(values["pinned"]),
+    }
+    return SessionSummary(**values)
+
+
+def has_library(connection: sqlite3.Connection) -> bool:
+    """Whether the database has pins and notes; one of an earlier program that may only be read has none."""
+    return any(name == "deleted_at" for _, name, *_ in connection.execute("PRAGMA table_info(sessions)"))
+
+
+def columns(connection: sqlite3.Connection) -> str:
+    """The columns that a summary is made of."""
+    return f"{COLUMNS}, {LIBRARY if has_library(connection) else NO_LIBRARY}"
 
 
 def read_owner(connection: sqlite3.Connection, uid: str) -> str | None:

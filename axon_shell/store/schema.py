@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..database import STRICT, WITHOUT_ROWID, Schema
+from ..database import STRICT, WITHOUT_ROWID, Schema, has_full_text
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -82,4 +82,55 @@ def m002_firings(db: Database) -> None:
         db.conn.execute(statement)
 
 
-SESSIONS = Schema("sessions", [m001_sessions, m002_firings])
+def m003_library(db: Database) -> None:
+    """What the user makes of sessions: pins, notes, titles; deleting with a way back; full-text search."""
+    for statement in (
+        "ALTER TABLE sessions ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE sessions ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE sessions ADD COLUMN deleted_at INTEGER",  # milliseconds since 1970; null: it is not deleted
+        "ALTER TABLE sessions ADD COLUMN parent TEXT",  # uid of the session that it went on from
+        "ALTER TABLE sessions ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0",  # of its tokens and activations
+        "CREATE INDEX sessions_by_model ON sessions (model, uid)",
+        "CREATE INDEX sessions_pinned ON sessions (uid) WHERE pinned = 1",
+        "CREATE INDEX sessions_deleted ON sessions (deleted_at) WHERE deleted_at IS NOT NULL",
+        f"UPDATE sessions SET bytes = {BYTES}",
+    ):
+        db.conn.execute(statement)
+    if has_full_text(db.conn):
+        for statement in (
+            "CREATE VIRTUAL TABLE sessions_fts USING fts5 (title, prompt, output, note, content = 'sessions',"
+            " content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')",
+            FILL_TEXTS,
+            # A session is entered when it has ended: before, its text changes with every flush.
+            "CREATE TRIGGER sessions_ended AFTER UPDATE OF status ON sessions"
+            " WHEN old.status = 'running' AND new.status <> 'running' BEGIN"
+            f" INSERT INTO sessions_fts (rowid, {TEXTS}) VALUES (new.id, {texts('new')}); END",
+            "CREATE TRIGGER sessions_edited AFTER UPDATE OF title, note ON sessions"
+            " WHEN old.status <> 'running' AND new.status <> 'running' BEGIN"
+            f" INSERT INTO sessions_fts (sessions_fts, rowid, {TEXTS}) VALUES ('delete', old.id, {texts('old')});"
+            f" INSERT INTO sessions_fts (rowid, {TEXTS}) VALUES (new.id, {texts('new')}); END",
+            "CREATE TRIGGER sessions_gone AFTER DELETE ON sessions WHEN old.status <> 'running' BEGIN"
+            f" INSERT INTO sessions_fts (sessions_fts, rowid, {TEXTS}) VALUES ('delete', old.id, {texts('old')}); END",
+            # One that comes whole, from a file.
+            "CREATE TRIGGER sessions_added AFTER INSERT ON sessions WHEN new.status <> 'running' BEGIN"
+            f" INSERT INTO sessions_fts (rowid, {TEXTS}) VALUES (new.id, {texts('new')}); END",
+        ):
+            db.conn.execute(statement)
+
+
+TEXTS = "title, prompt, output, note"
+
+
+def texts(row: str) -> str:
+    """The columns that are searched, of a row that a trigger names."""
+    return ", ".join(f"{row}.{name}" for name in TEXTS.split(", "))
+
+
+FILL_TEXTS = f"INSERT INTO sessions_fts (rowid, {TEXTS}) SELECT id, {TEXTS} FROM sessions WHERE status <> 'running'"
+BYTES = (
+    "(SELECT coalesce(sum(length(data)), 0) FROM activations WHERE session_id = sessions.id)"
+    " + (SELECT coalesce(sum(length(alternatives) + length(text) + length(piece) + 60), 0) FROM tokens"
+    " WHERE session_id = sessions.id)"
+)
+
+SESSIONS = Schema("sessions", [m001_sessions, m002_firings, m003_library])

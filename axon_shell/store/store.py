@@ -15,9 +15,10 @@ from uuid import UUID
 
 from ..errors import NotFound, StoreError
 from ..records import Message, Problem
-from . import rows
+from . import library, rows
 from .database import Database
 from .firings import Firing, read_firings, read_pieces
+from .library import Search
 from .rows import SessionSummary
 from .writer import Writer
 
@@ -83,17 +84,27 @@ class Store:
 
     # -- reading --------------------------------------------------------------
 
-    def sessions(self, before: str | None = None, limit: int = 50) -> list[SessionSummary]:
-        """Sessions older than the session `before`, newest first."""
+    def sessions(
+        self, before: str | None = None, limit: int = 50, wanted: Search | None = None
+    ) -> list[SessionSummary]:
+        """Sessions older than the session `before` that a search wants, newest first."""
+        search = wanted or Search()
         with self.writer.changed:
-            found = {r.uid: r.summary() for r in self.writer.recordings.values() if not before or r.uid < before}
+            live = [recording.summary() for recording in self.writer.recordings.values()]
+        found = {row.uid: row for row in live if (not before or row.uid < before) and library.wants(search, row)}
         stored: list[SessionSummary] = []
         try:
-            stored = self.read(lambda connection: rows.read_summaries(connection, before, limit), stored)
+            stored = self.read(lambda connection: library.find(connection, search, before, limit), stored)
         except StoreError:
             if not self.read_only:  # else why the database cannot be read was told when it was opened
                 raise
-        found = {row.uid: self.as_it_is(row) for row in stored} | found
+        # What is on disk of a session that runs says less, but it may have been renamed there.
+        found = {row.uid: self.as_it_is(row) for row in stored} | {
+            uid: replace(row, title=there.title, note=there.note, pinned=there.pinned)
+            if (there := next((one for one in stored if one.uid == uid), None))
+            else row
+            for uid, row in found.items()
+        }
         return sorted(found.values(), key=lambda row: row.uid, reverse=True)[:limit]
 
     def summary(self, session: str) -> SessionSummary:
@@ -128,6 +139,68 @@ class Store:
         if first < written:
             messages = self.read(lambda connection: rows.read_messages(connection, uid, first, min(stop, written)), [])
         return messages + [unlabelled(message) for message in waiting[max(first - written, 0) : max(stop - written, 0)]]
+
+    # -- the library ----------------------------------------------------------
+
+    def change(
+        self, session: str, title: str | None = None, note: str | None = None, pinned: bool | None = None
+    ) -> SessionSummary:
+        """Rename a session, write a note to it, or pin it. Raises NotFound, or StoreError where that fails."""
+        uid = self.find(session)
+        return self.writer.call(lambda connection: library.change(connection, uid, title, note, pinned))
+
+    def delete(self, sessions: Sequence[str]) -> list[str]:
+        """Delete sessions, by their uids; gives those that there were. For a day they can be restored."""
+        return self.writer.call(lambda connection: library.delete(connection, sessions))
+
+    def restore(self, sessions: Sequence[str]) -> list[str]:
+        """Bring back deleted sessions, by their uids; gives those that could be."""
+        return self.writer.call(lambda connection: library.restore(connection, sessions))
+
+    def purge(self, sessions: Sequence[str]) -> int:
+        """Delete for good those of these sessions that were deleted before; gives how many."""
+
+        def act(connection: sqlite3.Connection) -> int:
+            ids = [id for uid in sessions for id in library.deleted(connection, uid)]
+            for id in ids:
+                library.purge(connection, id)
+            return len(ids)
+
+        return self.writer.call(act)
+
+    def keep_within(self, most: int, most_bytes: int) -> list[str]:
+        """Delete the oldest sessions beyond a number or a size in bytes (0: any), never pinned ones; gives them."""
+        none: list[str] = []
+        beyond = self.read(lambda connection: library.overflow(connection, most, most_bytes), none)
+        return self.delete(beyond) if beyond else []
+
+    def rebuild(self) -> None:
+        """Derive anew what searching needs; where features fired is entered in the background."""
+        self.writer.call(library.rebuild)
+        self.writer.chores()
+
+    def size(self) -> int:
+        """Bytes that the sessions take on disk."""
+        return sum(path.stat().st_size for suffix in ("", "-wal") if (path := Path(f"{self.path}{suffix}")).exists())
+
+    def add_whole(self, uid: str, messages: Sequence[Message], created_at: int, title: str, note: str) -> bool:
+        """Take in a session from elsewhere; False, and nothing changed, where it is here already.
+
+        `created_at` is in milliseconds since 1970. One that was deleted here comes back.
+        """
+
+        def act(connection: sqlite3.Connection) -> bool:
+            if rows.read_summary(connection, uid):
+                return bool(library.restore(connection, [uid]))
+            rows.write(connection, uid, self.database.owner, created_at, messages)
+            if messages[-1]["kind"] != "end":
+                rows.write_one_interrupted(connection, uid)
+            library.change(connection, uid, title, note)
+            return True
+
+        return self.writer.call(act)
+
+    # -- features -------------------------------------------------------------
 
     def firings(self, sae: str, feature: int, limit: int = 50) -> list[Firing]:
         """Sessions in which a feature fired, strongest first; those not wholly on disk are left out.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from ..database import transaction
 from ..errors import StoreError
 from ..records import Message, Problem
-from . import rows
+from . import library, rows
 from .database import Database
 from .firings import next_without, write_firings
 from .rows import SessionSummary
@@ -19,12 +22,26 @@ from .rows import SessionSummary
 FLUSH_STEPS = 20  # messages that wait at most ...
 FLUSH_SECONDS = 0.25  # ... and how long
 RETRY_SECONDS = 2.0  # after a failure
-ENTER_AFTER = 1.0  # seconds after opening until the firings of earlier sessions are entered: short commands never do
-ENTER_PAUSE = 0.05  # after each of them: they are in no hurry
-ENTER_RETRY = 60.0
+CHORES_AFTER = 1.0  # seconds after opening until what was left undone is done: short commands never do
+CHORE_PAUSE = 0.05  # after each: they are in no hurry
+CHORE_RETRY = 60.0
+KEPT_DELETED = 24 * 3600 * 1000  # milliseconds until a deleted session is gone for good
+PAGES_FREED = 2_000  # of the file, after a session was deleted for good
+
+T = TypeVar("T")
 
 # What SQLite raises when a message is at fault, not the file: trying again would not help.
 OUR_MISTAKES = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
+
+
+@dataclass
+class Task:
+    """Something that a thread waits for to be written."""
+
+    action: Callable[[sqlite3.Connection], Any]
+    done: threading.Event = field(default_factory=threading.Event)
+    result: Any = None
+    error: Exception | None = None
 
 
 @dataclass
@@ -91,12 +108,13 @@ class Writer:
         self.since: float | None = None  # when the oldest message that waits was taken
         self.failures = 0
         self.retry_at = 0.0
-        self.enter_at: float | None = None  # when to enter the firings of the next earlier session; None: all are
+        self.chore_at: float | None = None  # when to do the next chore; None: all are done
+        self.tasks: deque[Task] = deque()  # what else is to be written, in order
         self.urgent = False
         self.closing = False
         try:
             self.connection, self.problem = database.open_existing()
-            self.enter_at = time.monotonic() + ENTER_AFTER if self.connection else None
+            self.chore_at = time.monotonic() + CHORES_AFTER if self.connection else None
         except StoreError as error:
             self.failure, self.problem = error, Problem("sessions.db", error.message, error.hint)
         self.thread = threading.Thread(target=self.work, name="store", daemon=True)
@@ -137,6 +155,29 @@ class Writer:
             if self.settled < goal:
                 raise StoreError("The session database is closed.", "Start AXON Shell again.")
 
+    def call(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """What an action gives that changes the database, after all that was taken before it: wholly or not at all.
+
+        Raises StoreError when it cannot be written, and whatever the action raises.
+        """
+        task = Task(action)
+        with self.changed:
+            if self.closing:
+                raise StoreError("The session database is closed.", "Start AXON Shell again.")
+            self.tasks.append(task)
+            self.changed.notify_all()
+        task.done.wait()
+        if task.error:
+            raise task.error
+        result: T = task.result
+        return result
+
+    def chores(self) -> None:
+        """Have looked for chores again."""
+        with self.changed:
+            self.chore_at = time.monotonic()
+            self.changed.notify_all()
+
     def close(self) -> None:
         """Write what waits, if it can be written, and end the thread."""
         with self.changed:
@@ -158,12 +199,15 @@ class Writer:
                     self.changed.wait(delay)
                 closing, self.urgent = self.closing, False
                 batch = [(r, list(r.waiting)) for r in self.recordings.values() if r.waiting and not r.refused]
+                tasks = [self.tasks.popleft() for _ in range(len(self.tasks))]
                 handed, now = self.handed, time.monotonic()
-                idle = not closing and self.until_entering() == 0
+                idle = not tasks and not closing and self.until_chore() == 0
             if idle:
-                self.enter_at = self.enter_firings()
+                self.chore_at = self.do_chore()
                 continue
             failure = self.write(batch)
+            for task in tasks:
+                self.perform(task, failure)
             with self.changed:
                 if failure:
                     self.failures += 1
@@ -179,40 +223,64 @@ class Writer:
 
     def delay(self) -> float | None:
         """Seconds until there is something to do; None when nothing waits."""
-        if self.since is None:
-            return self.until_entering()
-        now = time.monotonic()
-        if self.urgent:
+        if self.urgent or self.tasks:
             return 0
+        if self.since is None:
+            return self.until_chore()
+        now = time.monotonic()
         if now < self.retry_at:
             return self.retry_at - now
         if self.handed - self.settled >= FLUSH_STEPS:
             return 0
         return max(self.since + FLUSH_SECONDS - now, 0)
 
-    def until_entering(self) -> float | None:
-        """Seconds until the next earlier session's firings are entered; None while there is something better to do."""
-        if self.since is not None or self.recordings or self.enter_at is None:
+    def until_chore(self) -> float | None:
+        """Seconds until the next chore; None while there is something better to do, and when all are done."""
+        if self.since is not None or self.recordings or self.chore_at is None:
             return None
-        return max(self.enter_at - time.monotonic(), 0)
+        return max(self.chore_at - time.monotonic(), 0)
 
-    def enter_firings(self) -> float | None:
-        """Enter the firings of one session that lacks them; when to go on, None when none lacks them."""
+    def do_chore(self) -> float | None:
+        """Delete for good one session whose time has come, or enter the firings of one.
+
+        Gives when to go on; None when there is nothing more.
+        """
         assert self.connection
         (wait,) = self.connection.execute("PRAGMA busy_timeout").fetchone()
         try:
             # Whoever hands over something new would have to wait as well.
             self.connection.execute("PRAGMA busy_timeout = 0")
+            old = library.next_to_purge(self.connection, time.time_ns() // 1_000_000 - KEPT_DELETED)
+            session = next_without(self.connection) if old is None else old
+            if session is None:
+                return None
             with transaction(self.connection):
-                session = next_without(self.connection)
-                if session is None:
-                    return None
-                write_firings(self.connection, session)
+                if session == old:
+                    library.purge(self.connection, session)
+                else:
+                    write_firings(self.connection, session)
+            if session == old:
+                self.connection.execute(f"PRAGMA incremental_vacuum({PAGES_FREED})").fetchall()
         except sqlite3.Error:
-            return time.monotonic() + ENTER_RETRY
+            return time.monotonic() + CHORE_RETRY
         finally:
             self.connection.execute(f"PRAGMA busy_timeout = {wait}")
-        return time.monotonic() + ENTER_PAUSE
+        return time.monotonic() + CHORE_PAUSE
+
+    def perform(self, task: Task, failure: StoreError | None) -> None:
+        """Do what a task asks for, unless writing fails at present."""
+        try:
+            if failure:
+                raise failure
+            if self.connection is None:
+                self.connection, self.problem = self.database.open()
+            with transaction(self.connection):
+                task.result = task.action(self.connection)
+        except (sqlite3.Error, OSError) as error:
+            task.error = self.database.explain(error)
+        except Exception as error:
+            task.error = error
+        task.done.set()
 
     def write(self, batch: list[tuple[Recording, list[Message]]]) -> StoreError | None:
         """Write what waited; the failure that stopped it, if one did."""
@@ -220,7 +288,7 @@ class Writer:
             try:
                 if self.connection is None:  # none could be had yet, or there was no file and no need of one
                     self.connection, self.problem = self.database.open()
-                    self.enter_at = time.monotonic() + ENTER_AFTER
+                    self.chore_at = time.monotonic() + CHORES_AFTER
                 with transaction(self.connection):
                     rows.write(self.connection, recording.uid, self.database.owner, recording.created_at, messages)
             except Exception as error:
