@@ -8,6 +8,7 @@ No logic in here: each method checks what the page sent and asks the part that k
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
 import logging
@@ -15,14 +16,16 @@ import webbrowser
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, BinaryIO, Literal, Union, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 from . import __version__, homes
 from .config import Config, Start, write_config
 from .crashes import newest
-from .errors import InvalidSetting, Refused, as_axon_error
+from .errors import ExportError, InvalidSetting, Refused, as_axon_error
 from .events import EventLog
 from .graph import By, graph
 from .labels import Labels, as_fields
@@ -30,11 +33,15 @@ from .plugins import Catalogue, installed_among, listing
 from .records import AUTOMATIC, SETTING_RANGES, Label, Message, Settings, require_prompt
 from .remembered import Remembered
 from .session import replay
-from .store import Store, new_uid
+from .sessions import AXON, compared, session_file
+from .share import SUFFIX, take_in
+from .store import Search, Store, new_uid
 from .worker import Worker
 
 FAULTS, LONGEST_FAULT = 20, 4000  # of the page that are logged, and how many characters of each
 MOST_NAMES, LONGEST_SEARCH = 2000, 200  # features named in one call; characters of a search
+MOST_COMPARED = 400  # features of two sessions that are told
+PNG = b"\x89PNG\r\n\x1a\n"
 log = logging.getLogger(__name__)
 LINKS = ("https://www.neuronpedia.org/", "https://neuronpedia.org/", "https://huggingface.co/", "https://github.com/")
 
@@ -60,6 +67,14 @@ class Bridge:
                 self.run,
                 self.stop,
                 self.sessions,
+                self.edit_session,
+                self.delete_sessions,
+                self.restore_sessions,
+                self.firings,
+                self.compare,
+                self.export_session,
+                self.save_picture,
+                self.import_session,
                 self.messages,
                 self.graph,
                 self.feature,
@@ -133,6 +148,8 @@ class Bridge:
                 one.name: {"about": one.about, "high": one.high, "unit": one.unit}
                 for one in self.catalogue.analysers.values()
             },
+            "formats": [{"name": AXON, "about": "everything, to open on another machine"}]
+            + [{"name": one.name, "about": one.about} for one in self.catalogue.exporters.values()],
             "remembered": self.remembered.values,
             "crash": self.crash(),
             "engine": {"kind": "engine"} | asdict(self.worker.engine),
@@ -171,12 +188,21 @@ class Bridge:
         self.worker.cancel()
         return {}
 
-    def run(self, prompt: str, model: str, saes: list[str], settings: dict[str, Any]) -> dict[str, Any]:
-        """Begin a session; its messages come as events."""
+    def run(
+        self,
+        prompt: str,
+        model: str,
+        saes: list[str],
+        settings: dict[str, Any],
+        parent: str | None = None,
+        position: int | None = None,
+    ) -> dict[str, Any]:
+        """Begin a session; its messages come as events. `parent` is the session whose text up to a position it took."""
         require_prompt(prompt)
         chosen = self.settings(settings)
         uid = new_uid()
-        self.worker.run(uid, prompt, *self.catalogue.choose(model, saes), chosen)
+        before = {"session": self.store.summary(parent).uid, "position": max(position or 0, 0)} if parent else None
+        self.worker.run(uid, prompt, *self.catalogue.choose(model, saes), chosen, before)
         return {"session": uid}
 
     def settings(self, changed: dict[str, Any]) -> Settings:
@@ -192,11 +218,80 @@ class Bridge:
 
     # -- past sessions --------------------------------------------------------
 
-    def sessions(self, before: str | None = None, limit: int = 50) -> dict[str, Any]:
-        """A page of the list of sessions, newest first."""
+    def sessions(
+        self,
+        before: str | None = None,
+        limit: int = 50,
+        text: str = "",
+        model: str = "",
+        sae: str = "",
+        since: int | None = None,
+        until: int | None = None,
+        pinned: bool = False,
+        deleted: bool = False,
+    ) -> dict[str, Any]:
+        """A page of the list of sessions that a search wants, newest first. Times are milliseconds since 1970."""
         limit = bounded(limit, 1, 200)
-        rows = self.store.sessions(before, limit + 1)
-        return {"sessions": [asdict(row) for row in rows[:limit]], "more": len(rows) > limit}
+        wanted = Search(text[:LONGEST_SEARCH], model, sae, since, until, pinned, deleted)
+        rows = self.store.sessions(before, limit + 1, wanted)
+        return {
+            "sessions": [asdict(row) for row in rows[:limit]],
+            "more": len(rows) > limit,
+            "bytes": self.store.size(),
+        }
+
+    def edit_session(
+        self, session: str, title: str | None = None, note: str | None = None, pinned: bool | None = None
+    ) -> dict[str, Any]:
+        """Rename a session, write a note to it, or pin it; gives its row."""
+        row = self.store.change(session, title, note, pinned)
+        self.events.put({"kind": "sessions_changed"})
+        return asdict(row)
+
+    def delete_sessions(self, sessions: list[str]) -> dict[str, Any]:
+        """Delete sessions; for a day they can be restored."""
+        gone = self.store.delete(sessions)
+        self.events.put({"kind": "sessions_changed"})
+        return {"deleted": gone}
+
+    def restore_sessions(self, sessions: list[str]) -> dict[str, Any]:
+        """Bring back deleted sessions."""
+        back = self.store.restore(sessions)
+        self.events.put({"kind": "sessions_changed"})
+        return {"restored": back}
+
+    def firings(self, sae: str, feature: int, limit: int = 50) -> dict[str, Any]:
+        """The sessions in which a feature fired, strongest first."""
+        found = self.store.firings(sae, feature, bounded(limit, 1, 500))
+        return {"firings": [asdict(one) for one in found]}
+
+    def compare(self, a: str, b: str, saes: list[str] | None = None) -> dict[str, Any]:
+        """Two sessions side by side, the features with the largest change first."""
+        found = compared(self.store, self.labels, a, b, saes or ())
+        return found | {"features": found["features"][:MOST_COMPARED], "features_total": len(found["features"])}
+
+    def export_session(self, session: str, form: str) -> dict[str, Any]:
+        """Write a session into the user's folder for downloads."""
+        written = session_file(self.store, self.worker.annotate, self.catalogue, session, form)
+        return saved(written.name, written.write)
+
+    def save_picture(self, session: str, png: str) -> dict[str, Any]:
+        """Write a picture of the graph, a PNG as base64, into the user's folder for downloads."""
+        content = from_base64(png)
+        if not content.startswith(PNG):
+            raise Refused("This is no picture.", "Reload the page.")
+        name = session_file(self.store, self.worker.annotate, self.catalogue, session, AXON).name
+        return saved(name.removesuffix(SUFFIX) + ".png", lambda file: file.write(content))
+
+    def import_session(self, content: str) -> dict[str, Any]:
+        """Take in a session from the content of an .axon file, as base64; nothing is overwritten."""
+        assert self.labels.store
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / f"session{SUFFIX}"
+            path.write_bytes(from_base64(content))
+            found = take_in(path, self.store, self.labels, self.labels.store)
+        self.events.put({"kind": "sessions_changed"})
+        return asdict(found)
 
     def messages(self, session: str, after: int = -1, max: int = 200) -> dict[str, Any]:
         """Messages of a session in order, from index `after` + 1 on, as they were streamed."""
@@ -388,6 +483,39 @@ def fits(value: Any, kind: Any) -> bool:
         # A page has one kind of number; infinities and booleans are none.
         return isinstance(value, (int, kind)) and not isinstance(value, bool) and abs(value) < 2**63
     return isinstance(value, origin or kind)
+
+
+def from_base64(text: str) -> bytes:
+    """The bytes of a base64 text. Raises Refused."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise Refused("The page sent something that is no file.", "Reload the page.") from error
+
+
+def saved(name: str, write: Callable[[BinaryIO], object]) -> dict[str, Any]:
+    """Write a file into the user's folder for downloads, under a name that is not taken; where it is and how large.
+
+    Raises ExportError.
+    """
+    folder = homes.downloads()
+    stem, dot, suffix = name.partition(".")
+    path, number = folder / name, 2
+    while path.exists():
+        path, number = folder / f"{stem} ({number}){dot}{suffix}", number + 1
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            write(file)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise ExportError(
+            f"{path} cannot be written: {error.strerror}.", "Use `axon-shell sessions export`."
+        ) from error
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return {"file": str(path), "bytes": path.stat().st_size}
 
 
 def bounded(value: int, low: int, high: int) -> int:

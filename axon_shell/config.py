@@ -80,6 +80,14 @@ class LabelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """The `[sessions]` table: which past sessions are kept. Pinned ones always are."""
+
+    most: int = 0  # the newest so many; 0: all
+    most_mb: int = 0  # the newest that take so many megabytes; 0: all
+
+
+@dataclass(frozen=True, slots=True)
 class PluginSettings:
     """The `[plugins]` table."""
 
@@ -97,6 +105,7 @@ class Config:
     start: Start = field(default_factory=Start)
     settings: Settings = field(default_factory=Settings)  # how sessions are generated
     labels: LabelSettings = field(default_factory=LabelSettings)
+    sessions: SessionSettings = field(default_factory=SessionSettings)
     plugins: PluginSettings = field(default_factory=PluginSettings)
     models: tuple[ModelEntry, ...] = ()
     saes: tuple[SaeEntry, ...] = ()

@@ -20,6 +20,7 @@ AxonError
     x OutOfMemory       ... as memory is too little
   x StoreError          a database cannot be read or written
   x LabelFileError      a file of labels is damaged or does not fit
+  x SessionFileError    a file with a session is damaged or of a newer program
   x ExportError         a file cannot be written
   x ServerError         the loopback server cannot start
   x ShortcutError       the entry in the system's menu cannot be made or removed
@@ -163,6 +164,12 @@ class LabelFileError(AxonError):
     """A file of labels is damaged or does not fit."""
 
     kind = "label_file"
+
+
+class SessionFileError(AxonError):
+    """A file with a session is damaged, or of a newer program."""
+
+    kind = "session_file"
 
 
 class ExportError(AxonError):

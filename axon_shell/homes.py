@@ -47,6 +47,13 @@ def cache() -> Path:
     return platformdirs.user_cache_path("axon-shell", appauthor=False)
 
 
+def downloads() -> Path:
+    """The folder where the user looks for files that were exported."""
+    if home := os.environ.get("AXON_HOME"):
+        return Path(home).expanduser().absolute() / "exports"
+    return platformdirs.user_downloads_path()
+
+
 def _home(in_wheel: str, in_checkout: str) -> Path:
     """A folder that a wheel carries inside the package and a checkout keeps beside it."""
     inside = _PACKAGE / in_wheel

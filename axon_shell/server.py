@@ -22,7 +22,7 @@ from .errors import ServerError
 
 Show = Callable[[bool], None]  # brings the shell to the front; told whether a browser is to open the page again
 
-MAX_BODY = 1_000_000  # bytes of one call
+MAX_BODY = 16_000_000  # bytes of one call: a picture of the graph, or a session, may be in it
 CALL, SHOW = "/api/call", "/api/show"  # of the page, and of a second start of the shell
 # pywebview builds its bridge with `new Function`, so its window needs 'unsafe-eval'; a browser does not.
 POLICY = (

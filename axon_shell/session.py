@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .analysers import Analysers
 from .errors import as_axon_error
 from .labels import Labels, Promoted, as_fields
+from .provenance import provenance
 from .records import End, Message, Problem, Settings
 from .store import Store
 
@@ -32,11 +33,12 @@ def run(
     annotate: Annotator,
     store: Store,
     stopped: Callable[[], bool],
+    parent: Message | None = None,
 ) -> Iterator[Message]:
     """Generate a session and yield its messages; each is handed to the store before it is yielded.
 
-    Raises PromptError before anything is stored. What fails later ends the session with the reason "error", and what
-    was produced until then is kept.
+    `parent` names the session and the position that it goes on from, where it does. Raises PromptError before anything
+    is stored. What fails later ends the session with the reason "error", and what was produced until then is kept.
     """
     # These import torch, which whoever only replays never needs.
     from .engine.generate import generate
@@ -56,6 +58,8 @@ def run(
         "device": str(model.device),
         "dtype": number_format(model.dtype),
         "notes": [note for sae in saes for note in sae.notes],
+        "provenance": provenance(model.spec, [sae.spec for sae in saes]),
+        **({"parent": parent} if parent else {}),
     }
     store.begin(session, start)
     yield start

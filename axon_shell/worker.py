@@ -17,6 +17,7 @@ from .errors import Busy, Cancelled, StoreError, as_axon_error
 from .events import EventLog
 from .hub import installed, on_hub
 from .plugins import require_installed
+from .provenance import weights_of
 from .records import Message, ModelSpec, SaeSpec, Settings, Spec
 from .session import Annotator
 from .store import Store
@@ -79,14 +80,22 @@ class Worker:
         self.wish = object()
         self.stopping.set()
 
-    def run(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> None:
+    def run(
+        self,
+        uid: str,
+        prompt: str,
+        model: ModelSpec,
+        saes: list[SaeSpec],
+        settings: Settings,
+        parent: Message | None = None,
+    ) -> None:
         """Generate a session in the background. Raises Busy while another is being generated."""
         with self.claim:
             if self.live:
                 raise Busy("A session is being generated already.", "Stop it, or wait until it ends.")
             self.live = uid
             self.stopping.clear()
-        self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings))
+        self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings, parent))
 
     def stop(self) -> bool:
         """End the session that is being generated after its current token; False when there is none."""
@@ -141,14 +150,25 @@ class Worker:
 
     def name_undescribed(self, uid: str) -> None:
         """Have named by their tokens what fired in the session just generated and nobody has described."""
+        kept = self.config.sessions
         with suppress(StoreError):
             self.store.flush()  # then it counts among the sessions in which they fired
+            if (kept.most or kept.most_mb) and self.store.keep_within(kept.most, kept.most_mb * 1_000_000):
+                self.events.put({"kind": "sessions_changed"})
         messages = self.streamed[1] if self.streamed[0] == uid else []
         for sae, features in session.undescribed(messages, self.annotate.labels).items():
             self.rename(sae, features)
             self.unnamed.update(((sae, feature), None) for feature in features)
 
-    def generate(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> None:
+    def generate(
+        self,
+        uid: str,
+        prompt: str,
+        model: ModelSpec,
+        saes: list[SaeSpec],
+        settings: Settings,
+        parent: Message | None,
+    ) -> None:
         told = self.annotate.problems()
         try:
             if not self.prepare(model, saes, self.stopping.is_set):
@@ -159,7 +179,8 @@ class Worker:
             self.tell(state="running")
             chosen = [self.saes[sae.id] for sae in saes]
             stream = session.run(
-                uid, prompt, self.model, chosen, settings, self.annotate, self.store, self.stopping.is_set
+                *(uid, prompt, self.model, chosen, settings, self.annotate, self.store, self.stopping.is_set),
+                parent=parent,
             )
             for message in stream:
                 if message["kind"] == "start":
@@ -192,6 +213,7 @@ class Worker:
         wanted = {sae.id: sae for sae in saes}
         if self.model and self.model.spec.id == model.id and wanted.keys() <= self.saes.keys():
             return True
+        self.store.get_ready()
         self.engine = EngineState()
         self.tell(state="loading", stage="Looking for the weights", model=model.id, saes=tuple(wanted))
         try:
@@ -200,6 +222,9 @@ class Worker:
                 for sae in saes:
                     self.fetch(sae, cancelled)
             require_installed(model, saes)
+            specs: list[Spec] = [model, *saes]
+            for spec in specs:
+                weights_of(spec)  # the checksum that a session records: now, and not when its first token is awaited
             report("Importing PyTorch and SAELens")
             from .engine.model import choose_device, load_model, number_format, number_type
             from .engine.sae import load_sae

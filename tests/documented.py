@@ -182,7 +182,8 @@ class Reader:
         target = None
         if ">" in arguments:
             arguments, (target,) = arguments[: arguments.index(">")], arguments[arguments.index(">") + 1 :]
-        arguments = [self.newest() if word == "SESSION" else as_shells_do(word) for word in arguments]
+        newest = self.newest("restore" in arguments)
+        arguments = [as_shells_do(re.sub(r"^SESSION(?=$|:)", lambda _: newest, word)) for word in arguments]
         parsed(arguments)
         if arguments[0] in ONLY_PARSED:
             return
@@ -209,10 +210,11 @@ class Reader:
             self.failed = result.output
         return result.stdout if "--json" in arguments or ">" in arguments else result.output
 
-    def newest(self) -> str:
-        """The session that was run last."""
-        result = CliRunner().invoke(commands, ["sessions", "list", "--limit", "1", "--json"], standalone_mode=False)
-        return json.loads(result.stdout)[0]["uid"]
+    def newest(self, deleted: bool = False) -> str:
+        """The session that was run last, or of those that were deleted."""
+        arguments = ["sessions", "list", "--limit", "1", "--json", *(["--deleted"] if deleted else [])]
+        found = json.loads(CliRunner().invoke(commands, arguments, standalone_mode=False).stdout)
+        return found[0]["uid"] if found else "SESSION"
 
 
 def as_shells_do(word: str) -> str:

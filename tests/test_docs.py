@@ -21,7 +21,7 @@ from documented import COMMANDS, ELSEWHERE, ONLY_PARSED, PAGES, Reader, blocks, 
 
 import axon_shell
 from axon_shell import homes, hookspecs, records
-from axon_shell.config import Config, LabelSettings, ModelEntry, PluginSettings, SaeEntry, Start
+from axon_shell.config import Config, LabelSettings, ModelEntry, PluginSettings, SaeEntry, SessionSettings, Start
 from axon_shell.folders import FORMATS
 from axon_shell.labels import Labels
 from axon_shell.plugins import catalogue
@@ -112,7 +112,8 @@ def rows(text: str) -> list[list[str]]:
 
 
 def options(command: click.Command) -> set[str]:
-    return {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+    names = [name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)]
+    return {name for name in names if name.startswith("--")}
 
 
 def test_the_table_of_the_readme_names_every_command():
@@ -141,8 +142,17 @@ def test_every_section_of_the_commands_is_a_command():
 
 def test_every_setting_is_documented_with_its_default_and_range():
     table = {row[0].strip("`"): row for row in rows(sections("docs/commands.md", 2)["Settings"])}
-    expected = {f.name for f in fields(Config)} - {"start", "settings", "labels", "plugins", "models", "saes"}
-    tables = ((Start, "start"), (Settings, "settings"), (LabelSettings, "labels"), (PluginSettings, "plugins"))
+    expected = {f.name for f in fields(Config)} - {
+        "start",
+        "settings",
+        "labels",
+        "sessions",
+        "plugins",
+        "models",
+        "saes",
+    }
+    tables = ((Start, "start"), (Settings, "settings"), (LabelSettings, "labels"))
+    tables += ((SessionSettings, "sessions"), (PluginSettings, "plugins"))
     for kind, prefix in tables:
         expected |= {f"{prefix}.{f.name}" for f in fields(kind)}
     assert set(table) == expected

@@ -111,7 +111,7 @@ def test_a_call_reaches_the_bridge(server: Server):
         (421, {"host": "evil.example"}),
         (421, {"host": "127.0.0.1:1"}),
         (415, {"content_type": "text/plain"}),
-        (413, {"content_length": "1000001"}),
+        (413, {"content_length": "16000001"}),
         (411, {"content_length": "many"}),
     ],
 )

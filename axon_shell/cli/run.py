@@ -41,6 +41,9 @@ NAMING, AT_ONCE = 5.0, 64  # seconds for naming features by their tokens, and fe
 
 @click.command()
 @click.argument("prompt")
+@click.option(
+    "--after", metavar="SESSION:POSITION", help="Go on from a token of a past session; PROMPT is added to it."
+)
 @model_option
 @saes_option
 @click.option("--max-tokens", type=int, help="New tokens, 0 = only read the prompt.")
@@ -55,6 +58,7 @@ NAMING, AT_ONCE = 5.0, 64  # seconds for naming features by their tokens, and fe
 @as_json
 def run(
     prompt: str,
+    after: str | None,
     model: str | None,
     saes: tuple[str, ...],
     device: str | None,
@@ -67,8 +71,10 @@ def run(
     from ..plugins import catalogue, require_installed
     from ..store import new_uid
 
+    config, parent = load_config(), None
+    if after:
+        prompt, parent, model, saes = from_past(after, prompt, model, saes)
     require_prompt(prompt)
-    config = load_config()
     given = {name: value for name, value in given.items() if value is not None}
     settings: Settings = replace(config.settings, **({"seed": random.randrange(2**32)} | given))
     found = catalogue(config)
@@ -77,6 +83,7 @@ def run(
     stop = threading.Event()
     show = print_json if as_json else Printer()
     with opened_store() as store, annotating(config, found, store) as annotate, interrupted(stop.set):
+        store.get_ready()
         with Console(stderr=True).status("Importing PyTorch and SAELens") as status:
             from ..engine.model import choose_device, load_model, number_type
             from ..engine.sae import load_sae
@@ -85,7 +92,10 @@ def run(
             loaded = load_model(spec, choose_device(device or config.device), status.update, kind)
             loaded_saes = [load_sae(sae, loaded, status.update) for sae in sae_specs]
         reason, messages = "error", []
-        for message in session.run(new_uid(), prompt, loaded, loaded_saes, settings, annotate, store, stop.is_set):
+        stream = session.run(
+            new_uid(), prompt, loaded, loaded_saes, settings, annotate, store, stop.is_set, parent=parent
+        )
+        for message in stream:
             show(message)
             messages.append(message)
             if message["kind"] == "end":
@@ -94,6 +104,7 @@ def run(
                     complain(message["error"]["message"], message["error"]["hint"])
         try:
             store.flush()
+            store.keep_within(config.sessions.most, config.sessions.most_mb * 1_000_000)
         except StoreError as error:
             reason = "error"
             if not store.problem:  # else it was told at the beginning
@@ -105,6 +116,22 @@ def run(
                     hint = f"`axon-shell labels download {sae.id}` gets what its features are called."
                     print(f"No labels of {sae.id} are here yet: {hint}", file=sys.stderr)
     return 1 if reason == "error" else 0
+
+
+def from_past(
+    after: str, prompt: str, model: str | None, saes: tuple[str, ...]
+) -> tuple[str, Message, str, tuple[str, ...]]:
+    """Prompt, parent, model and SAEs of a session that goes on from a past one: its own where none are named."""
+    from ..sessions import up_to
+
+    name, _, position = after.rpartition(":")
+    if not name or not position.isdigit():
+        raise click.UsageError(f"{after!r} is no place in a session: write SESSION:POSITION.")
+    with opened_store() as store:
+        before, parent = up_to(store, name, int(position))
+        past = store.summary(name)
+    same = model is None or model == past.model
+    return before + prompt, parent, model or past.model, saes or (past.saes if same else ())
 
 
 def name_by_tokens(

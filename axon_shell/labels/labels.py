@@ -199,6 +199,11 @@ class Labels:
         guesses = automatic(known.promoted.get(feature), self.pieces(sae, [feature]).get(feature, ()))
         return [*self.described(feature, self.said_by_sources(sae, [feature]), known), *guesses]
 
+    def descriptions(self, sae: str, features: Sequence[int]) -> dict[int, list[Label]]:
+        """What somebody called these features, the label to show first; those that nobody described are left out."""
+        said, known = self.said_by_sources(sae, features), self.known(sae, features)
+        return {feature: found for feature in features if (found := self.described(feature, said, known))}
+
     def own(self, sae: str, feature: int) -> OwnLabel | None:
         """What the user wrote about a feature."""
         return self.known(sae, [feature]).own.get(feature)

@@ -61,6 +61,10 @@ class Store:
 
     # -- writing --------------------------------------------------------------
 
+    def get_ready(self) -> None:
+        """A session will begin soon: make the database meanwhile, where there is none."""
+        self.writer.get_ready()
+
     def begin(self, session: str, start: Message) -> None:
         """Keep the start message of a new session, named by `new_uid()`."""
         self.writer.begin(session, start)
@@ -178,6 +182,10 @@ class Store:
         """Derive anew what searching needs; where features fired is entered in the background."""
         self.writer.call(library.rebuild)
         self.writer.chores()
+
+    def finish_chores(self) -> None:
+        """Wait until what is done in the background is done."""
+        self.writer.finish_chores()
 
     def size(self) -> int:
         """Bytes that the sessions take on disk."""

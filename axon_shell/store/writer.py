@@ -172,11 +172,23 @@ class Writer:
         result: T = task.result
         return result
 
+    def get_ready(self) -> None:
+        """Make the database in the background where there is none: the first session need not wait for that."""
+        with self.changed:
+            if self.connection is None and not self.closing:
+                self.tasks.append(Task(lambda connection: None))
+                self.changed.notify_all()
+
     def chores(self) -> None:
         """Have looked for chores again."""
         with self.changed:
             self.chore_at = time.monotonic()
             self.changed.notify_all()
+
+    def finish_chores(self) -> None:
+        """Wait until all chores are done, or cannot be done now."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.chore_at is None or self.chore_at > time.monotonic() + CHORE_PAUSE)
 
     def close(self) -> None:
         """Write what waits, if it can be written, and end the thread."""
@@ -203,7 +215,10 @@ class Writer:
                 handed, now = self.handed, time.monotonic()
                 idle = not tasks and not closing and self.until_chore() == 0
             if idle:
-                self.chore_at = self.do_chore()
+                next_at = self.do_chore()
+                with self.changed:
+                    self.chore_at = next_at
+                    self.changed.notify_all()
                 continue
             failure = self.write(batch)
             for task in tasks:
