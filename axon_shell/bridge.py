@@ -15,6 +15,7 @@ import logging
 import webbrowser
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -251,6 +252,7 @@ class Bridge:
     def delete_sessions(self, sessions: list[str]) -> dict[str, Any]:
         """Delete sessions; for a day they can be restored."""
         gone = self.store.delete(sessions)
+        self.worker.forget(gone)
         self.events.put({"kind": "sessions_changed"})
         return {"deleted": gone}
 
@@ -507,14 +509,13 @@ def saved(name: str, write: Callable[[BinaryIO], object]) -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
             write(file)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise ExportError(
-            f"{path} cannot be written: {error.strerror}.", "Use `axon-shell sessions export`."
-        ) from error
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    except BaseException as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
+        hint = "Use `axon-shell sessions export`."
+        raise ExportError(f"{path} cannot be written: {error.strerror}.", hint) from error
     return {"file": str(path), "bytes": path.stat().st_size}
 
 

@@ -153,7 +153,7 @@ def read_shared(path: Path) -> Shared:
         need("start" not in kinds and "end" not in kinds[:-1], "its messages are out of order")
         positions = [message["position"] for message in messages if message["kind"] == "step"]
         need(positions == sorted(set(positions)), "its positions are out of order")
-    except (KeyError, TypeError, ValueError, LabelFileError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, LabelFileError) as error:
         raise damaged(path, f"{error}" or "something is missing") from error
     return Shared(uid, created, str(header.get("title", "")), str(header.get("note", "")), messages, labels)
 
@@ -255,7 +255,7 @@ def start_of(record: Mapping[str, Any]) -> Message:
         "settings": settings,
         "device": said(record["device"], 100),
         "dtype": said(record["dtype"], 100),
-        "notes": [said(note, 10_000) for note in record.get("notes", [])],
+        **({"notes": [said(note, 10_000) for note in record["notes"]]} if "notes" in record else {}),
         **({"provenance": plain(record["provenance"])} if "provenance" in record else {}),
         **({"parent": {"session": said(parent["session"]), "position": whole(parent["position"])}} if parent else {}),
     }

@@ -6,7 +6,7 @@ import gc
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -101,6 +101,11 @@ class Worker:
         """End the session that is being generated after its current token; False when there is none."""
         self.cancel()
         return self.live is not None
+
+    def forget(self, uids: Sequence[str]) -> None:
+        """Keep the messages of sessions no longer that were deleted."""
+        if self.streamed[0] in uids:
+            self.streamed = "", []
 
     def name_soon(self, sae: str, features: Iterable[int]) -> None:
         """Work out which tokens features promote, when there is nothing better to do and their SAE is loaded."""

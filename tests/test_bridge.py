@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -20,9 +21,9 @@ from random_model import CONTEXT, make_model, make_sae
 from axon_shell import bridge as bridge_module
 from axon_shell.analysers import Analysers
 from axon_shell.bridge import Bridge
-from axon_shell.config import Config, Start, load_config
+from axon_shell.config import Config, SessionSettings, Start, load_config
 from axon_shell.events import EventLog
-from axon_shell.labels import Labels
+from axon_shell.labels import Labels, LabelStore
 from axon_shell.plugins import Catalogue
 from axon_shell.records import Analyser, ModelSpec, SaeSpec, Settings, hub_model
 from axon_shell.remembered import Remembered
@@ -57,7 +58,8 @@ def bridge(offered: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("data")
     config = Config(start=Start("random"))
     store = Store(folder)
-    worker = Worker(store, Annotator(Labels([], offered.saes), Analysers(offered.analysers.values())), EventLog(), config)
+    labels = Labels([], offered.saes, LabelStore(folder), fires_on=store.fires_on)
+    worker = Worker(store, Annotator(labels, Analysers(offered.analysers.values())), EventLog(), config)
     bridge = Bridge(worker, store, offered, config, Remembered(folder / "remembered.json"))
     yield bridge
     bridge.close()
@@ -132,7 +134,9 @@ def test_a_run_arrives_as_events_and_stays_as_messages(bridge: Bridge):
 
 def test_an_analyser_that_fails_is_told_once_and_the_others_go_on(offered: Catalogue, home: Path):
     store = Store(home)
-    worker = Worker(store, Annotator(Labels([], offered.saes), Analysers(offered.analysers.values())), EventLog(), Config())
+    worker = Worker(
+        store, Annotator(Labels([], offered.saes), Analysers(offered.analysers.values())), EventLog(), Config()
+    )
     bridge = Bridge(worker, store, offered, Config(start=Start("random")), Remembered(home / "remembered.json"))
     try:
         assert ask(bridge, "hello")["analysers"]["entropy"] == {"about": "as it is", "high": 5, "unit": ""}
@@ -296,7 +300,8 @@ def test_another_model_takes_the_place_of_the_first(bridge: Bridge):
 
 def test_what_is_known_about_a_feature(bridge: Bridge):
     known = ask(bridge, "feature", sae=SAE, feature=3)
-    assert (known["label"], known["label_state"], known["neuronpedia_url"]) == (None, "absent", None)
+    assert (known["label_state"], known["neuronpedia_url"]) == ("absent", None)
+    assert {label["origin"] for label in known["labels"]} <= {"automatic"}
     assert (known["model"], known["hook"], known["width"]) == ("random", "blocks.1.hook_resid_pre", 256)
     assert refused(bridge, "feature", sae=SAE, feature=256)["kind"] == "not_found"
     # Of an entry of config.toml the width may not be known before it is loaded.
@@ -305,6 +310,92 @@ def test_what_is_known_about_a_feature(bridge: Bridge):
     del bridge.catalogue.saes["random/unread"]
     # A session of an SAE that is no longer installed still shows its features.
     assert ask(bridge, "feature", sae="lost/sae", feature=3)["width"] is None
+
+
+# -- past sessions --------------------------------------------------------------
+
+
+def run_to_end(bridge: Bridge, **changes: Any) -> str:
+    """A session that has ended and is on disk."""
+    last = ask(bridge, "hello")["last_event"]
+    uid = ask(bridge, "run", **run(bridge, **changes))["session"]
+    events_until(bridge, last, finished)
+    bridge.store.flush()
+    return uid
+
+
+def test_sessions_are_found_changed_deleted_and_brought_back(bridge: Bridge):
+    uid = run_to_end(bridge, prompt="a very rare word")
+    found = ask(bridge, "sessions", text="rare wor", model="random", sae=SAE)
+    assert [row["uid"] for row in found["sessions"]] == [uid] and found["bytes"] > 1000
+    last = ask(bridge, "hello")["last_event"]
+    row = ask(bridge, "edit_session", session=uid, title="Seldom", note="noted", pinned=True)
+    assert (row["title"], row["note"], row["pinned"]) == ("Seldom", "noted", True)
+    assert uid in [row["uid"] for row in ask(bridge, "sessions", pinned=True)["sessions"]]
+    assert ask(bridge, "delete_sessions", sessions=[uid]) == {"deleted": [uid]}
+    assert refused(bridge, "messages", session=uid)["kind"] == "not_found"
+    assert [row["uid"] for row in ask(bridge, "sessions", deleted=True)["sessions"]] == [uid]
+    assert ask(bridge, "restore_sessions", sessions=[uid]) == {"restored": [uid]}
+    assert ask(bridge, "messages", session=uid)["messages"][0]["prompt"] == "a very rare word"
+    told = ask(bridge, "next_events", after=last)["events"]
+    assert [event["kind"] for event in told].count("sessions_changed") == 3
+    assert refused(bridge, "edit_session", session="0", title="x")["kind"] == "not_found"
+    for nonsense in ({"session": uid, "title": 5}, {"session": uid, "pinned": "yes"}, {"sessions": uid}):
+        method = "delete_sessions" if "sessions" in nonsense else "edit_session"
+        assert refused(bridge, method, **nonsense)["kind"] == "refused"
+
+
+def test_a_session_goes_on_from_another_and_both_are_compared(bridge: Bridge):
+    first = run_to_end(bridge)
+    steps = [m for m in ask(bridge, "messages", session=first)["messages"] if m["kind"] == "step"]
+    before = "".join(step["text"] for step in steps[:3] if not step.get("is_bos"))
+    child = run_to_end(bridge, prompt=before + " dog", parent=first, position=steps[2]["position"])
+    start = ask(bridge, "messages", session=child)["messages"][0]
+    assert start["parent"] == {"session": first, "position": steps[2]["position"]}
+    assert ask(bridge, "sessions", limit=1)["sessions"][0]["parent"] == first
+    assert start["provenance"]["saes"][SAE]["sha256"] and start["provenance"]["torch"]
+    found = ask(bridge, "compare", a=first, b=child)
+    assert found["sae_a"] == SAE and found["aligned"] >= 2 and found["features_total"] == len(found["features"])
+    assert {"label", "label_state", "where", "mean_a"} <= found["features"][0].keys()
+    feature = found["features"][0]["feature"]
+    fired = ask(bridge, "firings", sae=SAE, feature=feature)["firings"]
+    assert {first, child} & {one["session"] for one in fired}
+    assert refused(bridge, "run", **run(bridge, parent="0", position=1))["kind"] == "not_found"
+
+
+def test_sessions_are_written_to_the_folder_of_downloads_and_taken_in(bridge: Bridge, home: Path):
+    uid = run_to_end(bridge, prompt="To be kept / or not")
+    said = ask(bridge, "export_session", session=uid, form="axon")
+    path = Path(said["file"])
+    assert path.parent == home / "exports" and path.name == f"to-be-kept-or-not-{uid[-6:]}.axon"
+    assert said["bytes"] == path.stat().st_size
+    assert ask(bridge, "export_session", session=uid, form="axon")["file"].endswith(" (2).axon")
+    assert refused(bridge, "export_session", session=uid, form="../x")["kind"] == "not_found"
+    assert "axon" in [one["name"] for one in ask(bridge, "hello")["formats"]]
+    content = base64.b64encode(path.read_bytes()).decode()
+    assert not ask(bridge, "import_session", content=content)["added"]
+    bridge.store.purge(bridge.store.delete([uid]))
+    assert ask(bridge, "import_session", content=content) | {"labels": 0} == {
+        "session": uid, "title": "To be kept / or not", "added": True, "labels": 0,
+    }  # fmt: skip
+    for rubbish in ("####", base64.b64encode(b"rubbish").decode()):
+        assert refused(bridge, "import_session", content=rubbish)["kind"] in ("refused", "session_file")
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n and more").decode()
+    assert ask(bridge, "save_picture", session=uid, png=png)["file"].endswith(".png")
+    assert refused(bridge, "save_picture", session=uid, png=content)["kind"] == "refused"
+    (home / "exports").rename(home / "away")
+    (home / "exports").write_text("a file is in the way")
+    assert refused(bridge, "export_session", session=uid, form="axon")["kind"] == "export"
+
+
+def test_the_oldest_sessions_go_where_only_so_many_are_kept(bridge: Bridge, monkeypatch: pytest.MonkeyPatch):
+    few = replace(bridge.worker.config, sessions=SessionSettings(most=2))
+    monkeypatch.setattr(bridge.worker, "config", few)
+    uid = run_to_end(bridge, prompt="the last one")
+    began = time.monotonic()
+    while len(rows := ask(bridge, "sessions")["sessions"]) > 3 and time.monotonic() < began + 10:
+        time.sleep(0.05)
+    assert rows[0]["uid"] == uid and len([row for row in rows if not row["pinned"]]) <= 2
 
 
 def test_links_lead_only_to_known_sites(bridge: Bridge, monkeypatch: pytest.MonkeyPatch):
