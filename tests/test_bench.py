@@ -17,7 +17,7 @@ from axon_shell.engine.model import Model, load_model
 from axon_shell.engine.sae import Sae, load_sae
 from axon_shell.engine.stream import Stream
 from axon_shell.records import Settings, Step
-from benchmarks import labels
+from benchmarks import labels, library
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +75,16 @@ def test_bench_in_the_terminal() -> None:
     assert speed["context"] == 16 and speed["ours"] > 0 and speed["over_floor"] > 1
     shown = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=120).stdout
     assert "tiny-world with tiny-world/2-res" in shown and "blocks / unembedding / SAE / rest" in shown
+
+
+def test_the_benchmark_of_the_library_measures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(library, "STAGES", (2, 5))
+    monkeypatch.setattr(library, "TOKENS", 30)
+    library.main(["--minutes", "1"])
+    table = capsys.readouterr().out
+    assert "| 2 |" in table and "| 5 |" in table and "What keeping a token costs" in table
 
 
 def test_the_benchmark_of_labels_measures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
