@@ -400,7 +400,7 @@ def test_the_oldest_sessions_go_where_only_so_many_are_kept(bridge: Bridge, monk
 
 def test_links_lead_only_to_known_sites(bridge: Bridge, monkeypatch: pytest.MonkeyPatch):
     opened: list[str] = []
-    monkeypatch.setattr(bridge_module.webbrowser, "open", opened.append)
+    monkeypatch.setattr(bridge_module.program.webbrowser, "open", opened.append)
     ask(bridge, "open_url", url="https://www.neuronpedia.org/gpt2-small/8-res-jb/1")
     for url in (
         "https://evil.example/",
