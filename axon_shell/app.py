@@ -47,9 +47,15 @@ log = logging.getLogger(__name__)
 
 
 def open_shell(
-    file: ConfigFile, *, browser: bool, no_open: bool, port: int | None, opened: Callable[[str | None], None]
+    file: ConfigFile,
+    *,
+    browser: bool,
+    no_open: bool,
+    port: int | None,
+    opened: Callable[[str | None], None],
+    session: str = "",
 ) -> int:
-    """Show the page until the user closes it; gives the exit code.
+    """Show the page until the user closes it, with a session on it if one is named; gives the exit code.
 
     Where no window can be shown, a browser shows the page; `no_open` leaves opening it to the user. `opened` is told
     the address for a browser, or None when a window is about to open. A shell that is open already with the same data
@@ -57,14 +63,14 @@ def open_shell(
     """
     instance = Instance(homes.data())
     if not instance.claim():
-        address = instance.show_other(not no_open and has_display())
+        address = instance.show_other(not no_open and has_display(), session)
         print(f"AXON Shell is open already, in {'the browser' if address else 'its window'}.", file=sys.stderr)
         opened(address)
         return 0
     log_file = log_to(homes.logs())
     try:
         with watched(homes.crashes(), log_file):
-            show(file, instance, browser, no_open, port or 0, opened)
+            show(file, instance, browser, no_open, port or 0, opened, session)
     finally:
         instance.release()
     log.info("closed")
@@ -79,6 +85,7 @@ def show(
     no_open: bool,
     port: int,
     opened: Callable[[str | None], None],
+    session: str,
 ) -> None:
     """Show the page in a window if there can be one, else in a browser, until it is closed."""
     log.info("AXON Shell %s, Python %s, %s", __version__, platform.python_version(), platform.platform())
@@ -86,6 +93,7 @@ def show(
     with ThreadPoolExecutor(1) as aside:
         wanted = None if browser or no_open else aside.submit(find_toolkit)  # it takes a while: build meanwhile
         bridge = build_bridge(file)
+        bridge.wanted = session
         if wanted and LINUX and has_display():
             # A third of a second, as long as the toolkit is tried in its own process.
             with suppress(Exception):  # not installed: the trial says so
@@ -130,7 +138,8 @@ def show_in_browser(
 ) -> None:
     """Serve the page, tell its address and open it, until Ctrl-C."""
 
-    def open_page(wanted: bool) -> None:
+    def open_page(wanted: bool, session: str = "") -> None:
+        bridge.show_session(session)
         if wanted:  # aside, as some browsers keep us waiting until they are closed
             threading.Thread(target=webbrowser.open, args=[server.address], daemon=True).start()
 
@@ -193,7 +202,7 @@ def show_window(
         QApplication.setDesktopFileName("axon-shell")
     webview.settings["ALLOW_FILE_URLS"] = False
     webview.settings["ALLOW_DOWNLOADS"] = False
-    server = Server(bridge, homes.ui(), port, window=True, show=lambda open_it: bring_to_front(window, toolkit))
+    server = Server(bridge, homes.ui(), port, window=True, show=lambda open_it, session: come_back(session))
     server.start()
     theme = str(bridge.remembered.values.get("theme", ""))
     theme = theme if theme in BACKGROUNDS else ""  # what the system has
@@ -224,6 +233,10 @@ def show_window(
         if renderer == "mshtml":  # Internet Explorer
             problems.append("Microsoft Edge WebView2 is not installed")
         return not problems
+
+    def come_back(session: str) -> None:
+        bridge.show_session(session)
+        bring_to_front(window, toolkit)
 
     def look_after(window: Any) -> None:
         # Whichever page is in the window may call the bridge, so no other page may get there. Qt lets us refuse

@@ -33,6 +33,7 @@ NAME = "AXON Shell"
 ABOUT = "Watch the concepts that fire inside a language model while it writes"
 ID = "axon-shell"  # of the desktop entry, of its icons and of the window
 BUNDLE_ID = "local.axon-shell"  # by which macOS, and `remove`, know the bundle that is ours
+MIME = "application/x-axon-session"  # of files with a session
 WINDOWS, MAC = sys.platform == "win32", sys.platform == "darwin"
 
 ICONS = Path(__file__).resolve().parent / "icons"  # made by tools/icons.py
@@ -109,6 +110,7 @@ def linux_files(data: Path, desktop: Path | None, command: list[str]) -> list[Fi
         for size in PNG_SIZES
     ]
     files.append(File(theme / "scalable" / "apps" / f"{ID}.svg", (ICONS / f"{ID}.svg").read_bytes()))
+    files.append(File(data / "mime" / "packages" / f"{ID}.xml", encoded(mime_type())))
     files.append(File(data / "applications" / f"{ID}.desktop", entry))  # after its icons, or it would show without
     if desktop:
         files.append(File(desktop / f"{ID}.desktop", entry, executable=True))  # or it counts as a text
@@ -123,7 +125,8 @@ Version=1.1
 Type=Application
 Name={NAME}
 Comment={ABOUT}
-Exec={escaped(exec_line(command))}
+Exec={escaped(exec_line(command))} %f
+MimeType={MIME};
 TryExec={escaped(command[0])}
 Icon={ID}
 Terminal=false
@@ -131,6 +134,20 @@ Categories=Science;Education;ArtificialIntelligence;
 Keywords=language model;sparse autoencoder;interpretability;
 StartupNotify=true
 StartupWMClass={ID}
+"""
+
+
+def mime_type() -> str:
+    """What files of sessions are, by the Shared MIME-info Database specification of freedesktop.org."""
+    return f"""\
+<?xml version="1.0" encoding="UTF-8"?>
+<mime-info xmlns="http://www.freedesktop.org/standards/shared-mime-info">
+  <mime-type type="{MIME}">
+    <comment>AXON session</comment>
+    <icon name="{ID}"/>
+    <glob pattern="*.axon"/>
+  </mime-type>
+</mime-info>
 """
 
 
@@ -174,7 +191,10 @@ def desktop_folder(home: Path) -> Path | None:
 def tell_desktop(data: Path) -> None:
     """Make running desktops look again; most notice by themselves, and one that does not will after a login."""
     theme = data / "icons" / "hicolor"
-    commands = [["update-desktop-database", "--quiet", str(data / "applications")]]
+    commands = [
+        ["update-mime-database", str(data / "mime")],
+        ["update-desktop-database", "--quiet", str(data / "applications")],
+    ]
     # A cache that we began would hide icons that others put there later without renewing it.
     if (theme / "icon-theme.cache").exists():
         commands.append(["gtk-update-icon-cache", "--quiet", "--force", "--ignore-theme-index", str(theme)])

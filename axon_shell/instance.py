@@ -63,11 +63,11 @@ class Instance:
         with suppress(OSError):
             self.file.unlink(missing_ok=True)
 
-    def show_other(self, open_it: bool) -> str | None:
-        """Bring the shell that is open to the front; gives its address if it is in a browser.
+    def show_other(self, open_it: bool, session: str = "") -> str | None:
+        """Bring the shell that is open to the front, with a session if one is named.
 
-        `open_it`: a shell in the browser is to open its page there once more. Raises AlreadyOpen when it does not
-        answer.
+        Gives its address if it is in a browser. `open_it`: a shell in the browser is to open its page there once more.
+        Raises AlreadyOpen when it does not answer.
         """
         import httpx  # here, as the first start need not wait for it
 
@@ -82,7 +82,7 @@ class Instance:
             # Through no proxy: the address is this machine's own.
             answer = httpx.post(
                 f"{said['url']}api/show",
-                json={"open": open_it},
+                json={"open": open_it, "session": session},
                 headers={"X-Axon-Token": said["token"]},
                 timeout=ANSWER,
                 trust_env=False,

@@ -20,7 +20,8 @@ from pathlib import Path
 from .bridge import Bridge
 from .errors import ServerError
 
-Show = Callable[[bool], None]  # brings the shell to the front; told whether a browser is to open the page again
+# Brings the shell to the front; told whether a browser is to open the page again, and a session to put on screen.
+Show = Callable[[bool, str], None]
 
 MAX_BODY = 16_000_000  # bytes of one call: a picture of the graph, or a session, may be in it
 CALL, SHOW = "/api/call", "/api/show"  # of the page, and of a second start of the shell
@@ -39,7 +40,7 @@ class Server:
     """
 
     def __init__(
-        self, bridge: Bridge, ui: Path, port: int = 0, window: bool = False, show: Show = lambda open_it: None
+        self, bridge: Bridge, ui: Path, port: int = 0, window: bool = False, show: Show = lambda open_it, session: None
     ) -> None:
         self.bridge, self.show = bridge, show
         self.token, self.window = secrets.token_urlsafe(32), window
@@ -107,7 +108,7 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
             try:
                 call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 if self.path == SHOW:
-                    server.show(call["open"] is True)
+                    server.show(call["open"] is True, str(call.get("session", ""))[:100])
                     said = json.dumps({"address": None if server.window else server.address})
                 else:
                     said = server.bridge.call(call["method"], json.dumps(call.get("params", {})))

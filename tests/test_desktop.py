@@ -21,6 +21,7 @@ import sys
 import urllib.request
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from conftest import REMEDY, REPOSITORY
@@ -50,8 +51,10 @@ def shortcut(*options: str, **more: object) -> subprocess.CompletedProcess[str]:
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
-    """All files but the index of file types, which desktops keep there."""
+    """All files but the indices of file types, which desktops keep there."""
+    index = folder / ".local/share/mime"
     found = [path for path in folder.rglob("*") if path.is_file() and path.name != "mimeinfo.cache"]
+    found = [path for path in found if index not in path.parents or path.parent.name == "packages"]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
@@ -167,6 +170,16 @@ def test_the_entry_is_valid_and_names_icon_and_window(user: Path) -> None:
     for size in desktop.PNG_SIZES:
         icon = user / f".local/share/icons/hicolor/{size}x{size}/apps/axon-shell.png"
         assert png_size(icon.read_bytes()) == (size, size)
+
+
+def test_a_file_with_a_session_is_known_to_the_desktop(user: Path, tmp_path: Path) -> None:
+    shortcut()
+    entry = (user / ".local/share/applications/axon-shell.desktop").read_text("utf-8")
+    assert f"MimeType={desktop.MIME};\n" in entry and re.search(r"^Exec=.* %f$", entry, re.M)
+    package = ElementTree.parse(user / ".local/share/mime/packages/axon-shell.xml")
+    assert package.find(".//{*}glob").attrib == {"pattern": "*.axon"}
+    if (globs := user / ".local/share/mime/globs2").exists():  # where the system keeps such an index
+        assert f":{desktop.MIME}:*.axon" in globs.read_text("utf-8")
 
 
 def test_remove_takes_away_what_was_installed_and_nothing_else(user: Path) -> None:

@@ -43,6 +43,7 @@ class Bridge:
     ) -> None:
         self.worker, self.store, self.catalogue, self.config = worker, store, catalogue, config
         self.remembered = remembered
+        self.wanted = ""  # uid of a session that the user wants to see first
         self.events: EventLog = worker.events
         self.labels: Labels = worker.annotate.labels
         self.methods: dict[str, Callable[..., Any]] = {}
@@ -71,6 +72,12 @@ class Bridge:
             if not fits(value, kinds[name]):
                 raise Refused(f"The page called {method} with {name} = {str(value)[:40]!r}.", "Reload the page.")
         return self.methods[method](**arguments)
+
+    def show_session(self, session: str) -> None:
+        """Have the page put a session on screen, where one is named."""
+        if session:
+            self.events.put({"kind": "sessions_changed"})
+            self.events.put({"kind": "open_session", "session": session})
 
     def close(self) -> None:
         """Wake every waiting call, stop generating, flush the store."""

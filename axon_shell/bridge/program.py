@@ -59,6 +59,7 @@ class Program(Part):
             "crash": self._crash(),
             "engine": {"kind": "engine"} | asdict(self.worker.engine),
             "live": self.worker.live,
+            "open": self.bridge.wanted,
             "last_event": last,
             "store": self._store_state(),
         }

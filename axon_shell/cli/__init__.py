@@ -40,7 +40,8 @@ class OpenByDefault(click.Group):
             own.append(rest.pop(0))
             if own[-1] == "--config" and rest:
                 own.append(rest.pop(0))
-        if not rest or (rest[0].startswith("-") and rest[0] not in ("--help", "--version")):
+        file = bool(rest) and rest[0] not in self.commands and Path(rest[0]).suffix == ".axon"  # a double click on one
+        if not rest or file or (rest[0].startswith("-") and rest[0] not in ("--help", "--version")):
             rest = ["open", *rest]
         return super().parse_args(ctx, own + rest)
 
