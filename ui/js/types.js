@@ -74,12 +74,12 @@
  * @typedef {[token: string, weight: number]} Weighed
  * @typedef {{tokens: string[], activations: number[]}} Context
  * @typedef {{origin?: string, density?: number | null, max_activation?: number | null, promoted?: Weighed[],
- *   suppressed?: Weighed[], contexts?: Context[]}} Details
+ *   suppressed?: Weighed[], promoted_origin?: string, contexts?: Context[]}} Details
  * @typedef {{feature: number, sae: string, label: Label | null, label_state: LabelState, labels: Label[],
  *   own: {label: string, note: string} | null, details: Details | null,
  *   details_state: "known" | "pending" | "unavailable" | "absent",
- *   statistics: {density?: number, max_activation?: number}, neuronpedia_url: string | null, hook: string | null,
- *   model: string | null, width: number | null}} FeatureRecord
+ *   statistics: {density?: number, max_activation?: number}, publisher: string | null, neuronpedia_url: string | null,
+ *   hook: string | null, model: string | null, width: number | null}} FeatureRecord
  */
 
 export {};

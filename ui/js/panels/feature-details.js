@@ -15,16 +15,15 @@ const LONGEST = 48; // tokens of a context that are drawn; its line ends before
 
 /** @param {FeatureRecord} record */
 export function detailsOf(record) {
-  const { origin = '', promoted = [], suppressed = [], contexts = [] } = record.details ?? {};
-  const from = origin && origin !== 'automatic' ? `from ${originName(origin)}` : 'computed here';
+  const { origin = '', promoted = [], suppressed = [], promoted_origin = '', contexts = [] } = record.details ?? {};
   const shown = contexts.filter((context) => context.tokens.length).slice(0, CONTEXTS);
   const strongest = Math.max(...shown.flatMap((context) => context.activations), 0);
   return [
-    ...chips('Promotes', promoted, from, 'Tokens that the feature makes likelier'),
-    ...chips('Suppresses', suppressed, from, 'Tokens that the feature makes less likely'),
+    ...chips('Promotes', promoted, from(promoted_origin), 'Tokens that the feature makes likelier'),
+    ...chips('Suppresses', suppressed, from(promoted_origin), 'Tokens that the feature makes less likely'),
     ...(shown.length
       ? [
-          el('h3', {}, 'Where it fires most', el('small', {}, from)),
+          el('h3', {}, 'Where it fires most', el('small', {}, from(origin))),
           el('ul', { className: 'contexts' }, ...shown.map((context) => contextRow(context, strongest))),
         ]
       : []),
@@ -32,16 +31,19 @@ export function detailsOf(record) {
   ];
 }
 
+/** @param {string} origin */
+const from = (origin) => (origin === 'automatic' ? 'computed here' : origin && `from ${originName(origin)}`);
+
 /**
  * @param {string} title
  * @param {Weighed[]} tokens
- * @param {string} from
+ * @param {string} source
  * @param {string} what
  */
-function chips(title, tokens, from, what) {
+function chips(title, tokens, source, what) {
   if (!tokens.length) return [];
   return [
-    el('h3', { title: what }, title, el('small', {}, from)),
+    el('h3', { title: what }, title, el('small', {}, source)),
     el(
       'ul',
       { className: 'chips' },
@@ -68,14 +70,15 @@ function contextRow({ tokens, activations }, full) {
 
 /** All else that is known of the label and the feature, whatever its source gave. @param {FeatureRecord} record */
 function facts({ label, details, statistics, sae, hook }) {
-  const described = label !== null && label.origin !== 'automatic' && label.origin !== 'you';
+  const title =
+    !label || label.origin === 'you' ? 'feature' : label.origin === 'automatic' ? 'automatic name' : 'label';
   const max = details?.max_activation ?? statistics.max_activation ?? null;
   /** @type {[string, string][]} */
-  const listed = described ? Object.entries(label.details).map(([name, value]) => [name, detail(value)]) : [];
+  const listed = Object.entries(label?.details ?? {}).map(([name, value]) => [name, detail(value)]);
   if (max !== null) listed.push(['strongest known', number(max)]);
   listed.push(['SAE', sae], ['hook point', hook || 'unknown']);
   return [
-    el('h3', {}, described ? 'About the label' : 'About the feature'),
+    el('h3', {}, `About the ${title}`),
     el('dl', { className: 'facts' }, ...listed.flatMap(([name, value]) => [el('dt', {}, name), el('dd', {}, value)])),
   ];
 }

@@ -21,21 +21,25 @@ export function worthOfLabel(record) {
   const { label } = record;
   const density = record.details?.density ?? record.statistics.density ?? null;
   const facts = label ? [...(isOfOthers(label) ? [`says ${originName(label.origin)}`] : []), ...worthOf(label)] : [];
-  if (label?.origin === 'automatic') facts.push(...measures(label));
   if (density !== null) facts.push(`fires at ${percent(density)} of tokens`);
   return [
     el('p', { className: 'worth' }, ...facts.map((text) => el('span', {}, text))),
-    ...(label?.origin === 'automatic'
-      ? [el('p', { className: 'aside' }, `Not a description: ${MADE_OF[label.method] ?? 'computed by this program.'}`)]
-      : []),
+    ...(label?.origin === 'automatic' ? noDescription(label) : []),
   ];
 }
 
 /** @param {Label} label */
 const isOfOthers = ({ origin }) => origin !== 'you' && origin !== 'automatic';
 
+/** What an automatic label is, and its first measure; the others stand with the facts. @param {Label} label */
+const noDescription = (label) => {
+  const [measure = ''] = measures(label);
+  const made = `Not a description: ${MADE_OF[label.method] ?? 'computed by this program.'}`;
+  return [el('p', { className: 'aside' }, made, measure && ` ${measure[0].toUpperCase()}${measure.slice(1)}.`)];
+};
+
 /** @param {Label} label */
-const measures = ({ details }) => Object.entries(details).map(([name, value]) => `${name} ${detail(value)}`);
+const measures = ({ details }) => Object.entries(details).map(([name, value]) => `${name}: ${detail(value)}`);
 
 /** All labels of the feature, where there are several. @param {FeatureRecord} record */
 export function labelsOf({ labels }) {
@@ -51,7 +55,7 @@ const list = (labels) =>
     ...labels.map((label) => {
       const automatic = label.origin === 'automatic';
       const worth = isOfOthers(label) ? [originName(label.origin), ...worthOf(label)] : worthOf(label);
-      if (automatic) worth.push(...measures(label));
+      if (automatic) worth.push(...measures(label).slice(0, 1));
       return el(
         'li',
         {},
@@ -67,16 +71,18 @@ const list = (labels) =>
  * @param {LabelSet | undefined} set
  * @param {() => Promise<void>} retry
  */
-export function standingOf({ label_state, details_state }, set, retry) {
-  const publisher = set?.publisher ?? 'Neuronpedia';
+export function standingOf({ label_state, details_state, publisher }, set, retry) {
   const states = [label_state, details_state];
   if (states.includes('pending')) {
     return [el('p', { className: 'standing' }, el('i', { className: 'spinner' }), `Asking ${publisher} …`)];
   }
   if (!states.includes('unavailable')) return [];
+  const lacking = `${label_state === 'labelled' ? 'what else' : 'what'} ${publisher} tells of this feature is not here`;
   const why = set?.offline
-    ? `The network is switched off: what ${publisher} says of this feature is not here.`
-    : (set?.blocked ?? `${publisher} did not answer: what it says of this feature is not here.`);
+    ? `The network is switched off: ${lacking}.`
+    : set?.fetch === false
+      ? `config.toml says not to ask: ${lacking}.`
+      : (set?.blocked ?? `${publisher} did not answer: ${lacking}.`);
   const again = el(
     'button',
     {
@@ -91,5 +97,5 @@ export function standingOf({ label_state, details_state }, set, retry) {
     },
     'Try again',
   );
-  return [el('p', { className: 'standing' }, el('span', {}, why), set?.offline ? '' : again)];
+  return [el('p', { className: 'standing' }, el('span', {}, why), set?.offline || set?.fetch === false ? '' : again)];
 }

@@ -47,10 +47,11 @@ export function ownPart(actions, take) {
       { type: 'button', id: 'edit-label', className: 'small', onclick: begin, title: 'Edit your label and note' },
       has ? 'Edit' : 'Your own label or note …',
     );
-    const title = el('h3', {}, label ? (note ? 'Your label and note' : 'Your label') : 'Your note', edit);
+    const title = label ? (note ? 'Your label and note' : 'Your label') : 'Your note';
     // The label itself is the heading of the inspector: the user's own wins.
-    const text = el('p', { className: 'note', tabIndex: note.length > 300 ? 0 : undefined }, note);
-    refill(home, ...(!record ? [] : has ? [title, text] : [edit]));
+    const text = note ? el('p', { className: 'note', tabIndex: note.length > 300 ? 0 : undefined }, note) : '';
+    const head = el('div', { className: 'head' }, el('h3', {}, title), edit);
+    refill(home, ...(!record ? [] : has ? [head, text] : [edit]));
   }
 
   function begin() {

@@ -109,16 +109,10 @@ export function gettingPart(state, actions) {
   function next({ offline, blocked, complete }, wrong) {
     const why = offline ? 'The network is switched off: nothing can be fetched.' : blocked;
     if (offer && offer !== 'asking') {
-      const fresh = offer.new_files > 0;
+      const wanted = offer.new_files > 0 || !complete;
       return [
         el('p', { className: 'offer', role: 'status' }, offerSentence(offer)),
-        fresh || !complete
-          ? el(
-              'div',
-              { className: 'buttons' },
-              fresh ? button('download-labels', 'Download', get, 'small primary') : '',
-            )
-          : '',
+        wanted ? el('div', { className: 'buttons' }, button('download-labels', 'Download', get, 'small primary')) : '',
       ];
     }
     const text = wrong ? 'Try again' : complete ? 'Look for new labels …' : 'Get all labels …';
