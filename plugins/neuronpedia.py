@@ -125,9 +125,13 @@ class Neuronpedia:
                 name = key.removeprefix(folder)
                 if key.startswith(folder) and re.fullmatch(r"batch-\d+\.jsonl(\.gz)?", name):
                     yield self.file(folder, name, whole(one.findtext("{*}Size", "")) or 0, etag)
-            token = answer.findtext("{*}NextContinuationToken", "")
-            if answer.findtext("{*}IsTruncated") != "true" or not token:
+            if answer.findtext("{*}IsTruncated") != "true":
                 return
+            token = answer.findtext("{*}NextContinuationToken", "")
+            if not token:
+                break
+        # Half a list would take the labels of the other files away.
+        raise DownloadError("The list of label files has no end.", "Report this.")
 
     def parsed(self, text: str) -> ElementTree.Element:
         """A bucket's list. Raises DownloadError where it is none."""
@@ -168,8 +172,11 @@ class Neuronpedia:
 
 
 def facts_of(row: Mapping[str, Any], contexts: int) -> FeatureFacts:
-    """A feature's row of the API."""
-    explanations = [one for one in listed(row.get("explanations")) if isinstance(one, Mapping)]
+    """A feature's row of the API. Raises DownloadError where it does not tell whether there are labels."""
+    told = row.get("explanations")
+    explanations = [one for one in listed(told) if isinstance(one, Mapping) and "description" in one]
+    if not isinstance(told, list) or (told and not explanations):  # an empty list is an answer, no list is none
+        raise DownloadError("Neuronpedia's answer has no labels where they used to be.", "Update AXON Shell.")
     strongest = number(row.get("maxActApprox"))
     return FeatureFacts(
         labels=tuple(label for one in explanations if (label := label_of(one))),
@@ -259,4 +266,4 @@ def whole(value: Any) -> int | None:
     """The number of a feature, which comes as a text or as a number; None where it is none."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value):
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**12 else None

@@ -448,7 +448,7 @@ def test_a_model_is_downloaded_cancelled_taken_up_and_run(browser: Browser, hub:
         expect(option).not_to_contain_text("download")
 
         run(page, "The cat", max_tokens=3)
-        expect(page.locator("#active button").first).to_contain_text("feature")
+        expect(page.locator("#active button").first).to_have_attribute("data-feature", re.compile(r"^\d+$"))
         expect(page.locator("#notes")).to_contain_text("trained on texts of 128 tokens")
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from ..errors import AxonError, NotFound, Throttled, Unreachable
+from ..errors import AxonError, DownloadError, NotFound, StoreError, Throttled, Unreachable
 from ..hookspecs import LabelPublisher
 from ..published import published_sae
 from ..records import FeatureFacts, Label, PublishedSae, SaeSpec
@@ -52,7 +52,8 @@ class Fetcher:
         self.wanted_details: dict[Task, None] = {}
         self.asking: set[Task] = set()
         self.held: dict[str, float] = {}
-        self.blocked: dict[str, str] = {}
+        self.blocked: dict[str, tuple[float, str]] = {}  # until when this counts without looking again, and why
+        self.verified: set[str] = set()  # sets whose publisher does not say that they are of another SAE
         self.known: set[str] = set()  # sets of which the publisher knew some feature
         self.missing: Counter[str] = Counter()  # features of the others that it did not know
         self.numbers = itertools.count(1)
@@ -62,8 +63,11 @@ class Fetcher:
     # -- asked from other threads ---------------------------------------------
 
     def want(self, place: Place, features: Iterable[int], visible: bool) -> str:
-        """Ask for the labels of features, soon; gives their state: "pending" or "unavailable"."""
-        if not self.web.reachable or self.is_blocked(place.label_set):
+        """Ask for the labels of features, soon; gives their state: "pending" or "unavailable".
+
+        What cannot be had now waits until it can, unless it will not be: offline, or from a set that is blocked.
+        """
+        if self.web.offline or self.is_blocked(place.label_set):
             return "unavailable"
         with self.changed:
             self.places[place.label_set] = place
@@ -76,7 +80,7 @@ class Fetcher:
             self.start()
             held = self.held.get(place.label_set, 0.0) > time.monotonic()
             self.changed.notify_all()
-        return "unavailable" if held else "pending"
+        return "unavailable" if held or not self.web.reachable else "pending"
 
     def want_details(self, place: Place, feature: int) -> str:
         """Ask for all about one feature, before anything else; gives "pending" or "unavailable"."""
@@ -93,9 +97,14 @@ class Fetcher:
 
     def is_blocked(self, label_set: str) -> str:
         """Why a set is not asked for at present; empty where it is."""
-        if label_set not in self.blocked:
-            self.blocked[label_set] = self.store.blocked(label_set)
-        return self.blocked[label_set]
+        until, why = self.blocked.get(label_set, (0.0, ""))
+        if until <= time.monotonic():
+            try:
+                why = self.store.blocked(label_set)
+            except StoreError as error:
+                return error.message  # what came could not be kept
+            self.blocked[label_set] = time.monotonic() + HELD, why
+        return why
 
     def retry(self) -> None:
         """Try at once what could not be had."""
@@ -176,15 +185,20 @@ class Fetcher:
                 found = {features[0]: place.publisher.details(self.web, label_set, features[0])}
             else:
                 found = place.publisher.look_up(self.web, label_set, features)
+            if not found.keys() >= set(features):
+                raise DownloadError(f"{place.publisher.title} left out what it was asked for.", "Try again later.")
             found = {feature: facts and cleaned(facts) for feature, facts in found.items() if feature in features}
-            for facts in found.values():
-                if facts and (why := of_another_sae(place, facts.sae)):
-                    self.give_up(label_set, why)
-                    return
+            if why := self.why_not(place, found, whole):
+                self.give_up(label_set, why)
+                return
+            if self.closing:
+                return
             if self.seems_unknown(label_set, found):
                 self.give_up(label_set, f"{place.publisher.title} does not know {label_set}.")
             self.store.keep(label_set, place.publisher.name, found, whole)
         except Exception as error:
+            if self.closing:
+                return
             # One's own mistakes too, a publisher's plugin may make some: they end no thread and are asked no more now.
             level = logging.INFO if isinstance(error, AxonError) else logging.ERROR
             log.log(level, "no answer about %s: %s", label_set, error, exc_info=not isinstance(error, AxonError))
@@ -198,23 +212,37 @@ class Fetcher:
                 self.waiting.pop(task, None)
         self.named(label_set, features)
 
+    def why_not(self, place: Place, found: dict[int, FeatureFacts | None], whole: bool) -> str:
+        """Why a set is of another SAE, as all about a feature tells, which is asked for once; empty where it is not."""
+        told = next((feature for feature, facts in found.items() if facts), None)
+        if told is None or (place.label_set in self.verified and not whole):
+            return ""
+        facts = found[told] if whole else place.publisher.details(self.web, place.label_set, told)
+        if facts and (why := of_another_sae(place, facts.sae)):
+            return why
+        self.verified.add(place.label_set)
+        return ""
+
     def seems_unknown(self, label_set: str, found: dict[int, FeatureFacts | None]) -> bool:
         """Whether a publisher knows none of a set's features; one that is known shows that it does."""
         if any(found.values()):
             self.known.add(label_set)
         self.missing[label_set] += len(found)
-        unknown = label_set not in self.known and self.missing[label_set] >= UNKNOWN_AFTER
-        return unknown and not self.store.status(label_set).labels
+        with self.changed:
+            others = any(of == label_set and feature not in found for of, feature in self.asking)
+        if label_set in self.known or others or self.missing[label_set] < UNKNOWN_AFTER:
+            return False
+        return not self.store.status(label_set).labels
 
     def give_up(self, label_set: str, why: str) -> None:
         """Ask no more about a set for a day."""
         self.store.block(label_set, why)
         with self.changed:
-            self.blocked[label_set] = why
-            gone = [feature for of, feature in self.waiting if of == label_set]
+            self.blocked[label_set] = time.monotonic() + HELD, why
+            gone = {feature for of, feature in (*self.waiting, *self.wanted_details, *self.asking) if of == label_set}
             self.waiting = {task: when for task, when in self.waiting.items() if task[0] != label_set}
             self.wanted_details = {task: None for task in self.wanted_details if task[0] != label_set}
-        self.named(label_set, gone)
+        self.named(label_set, sorted(gone))
 
 
 def of_another_sae(place: Place, named: tuple[str, str] | None) -> str:

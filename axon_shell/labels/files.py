@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,9 @@ from ..errors import LabelFileError
 
 LARGEST_FILE = 256_000_000  # bytes, as it lies on the disk
 LARGEST_UNPACKED = 512_000_000
-LARGEST_LIST = 128_000_000  # of a file that is one JSON list, which must be read at once
+LARGEST_LIST = 128_000_000  # of a file that is one JSON list, whose text is read at once
 LONGEST_LINE = 1_000_000
+MOST_LINES = 10_000_000  # several labels for each feature of the largest SAEs
 GZIP = b"\x1f\x8b"
 
 
@@ -46,24 +48,49 @@ def objects_of(path: Path) -> Iterator[dict[str, Any] | None]:
             if len(text) > LARGEST_LIST:
                 raise too_large(path)
             try:
-                listed = json.loads(text.decode("utf-8", "replace"))
+                yield from objects_in(text.decode("utf-8-sig", "replace"))
             except (ValueError, RecursionError) as error:
                 raise LabelFileError(f"{path} is no valid JSON: {error}.", "Get the file again.") from error
-            yield from (one if isinstance(one, dict) else None for one in listed)
             return
-        count = 0
+        count = lines = 0
         while line := file.readline(LONGEST_LINE + 1):
-            count += len(line)
-            if len(line) > LONGEST_LINE or count > LARGEST_UNPACKED:
+            count, lines = count + len(line), lines + 1
+            if len(line) > LONGEST_LINE or count > LARGEST_UNPACKED or lines > MOST_LINES:
                 raise too_large(path)
             if line.strip():
                 yield object_in(line)
 
 
+def objects_in(text: str) -> Iterator[dict[str, Any] | None]:
+    """The objects of one JSON list, None for what is none; one at a time, as they take many times the text's room.
+
+    Raises ValueError or RecursionError where it is no list.
+    """
+    scan, space = json.JSONDecoder().raw_decode, re.compile(r"[ \t\n\r]*")
+
+    def after(begin: int) -> int:
+        found = space.match(text, begin)
+        return found.end() if found else begin
+
+    at = after(text.index("[") + 1)
+    more = text[at : at + 1] != "]"
+    while more:
+        found, at = scan(text, at)
+        yield found if isinstance(found, dict) else None
+        at = after(at)
+        mark = text[at : at + 1]
+        if mark not in (",", "]"):
+            raise ValueError(f"a comma is missing at character {at}")
+        more = mark == ","
+        at = after(at + 1) if more else at
+    if after(at + 1) < len(text):
+        raise ValueError("something stands behind the list")
+
+
 def object_in(line: bytes) -> dict[str, Any] | None:
     """The JSON object that a line is, or None."""
     try:
-        found = json.loads(line.decode("utf-8", "replace"))
+        found = json.loads(line.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

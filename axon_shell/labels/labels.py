@@ -231,8 +231,11 @@ class Labels:
         """
         origin, facts, whole = "", FeatureFacts(), False
         label_set, place = self.set_of(sae), self.place_of(sae)
-        if self.store and (found := self.store.facts(label_set, feature)):
-            origin, facts, whole = found
+        try:
+            if self.store and (found := self.store.facts(label_set, feature)):
+                origin, facts, whole = found
+        except StoreError as error:
+            self.tell_once(Problem("labels.db", error.message, error.hint))
         if whole:
             return origin, facts, "known"
         state = "absent"
@@ -302,6 +305,8 @@ class Labels:
         most = LABELS_EACH * limit  # a feature may be found several times
         for hit in self.store.search(text, places, most) if self.store else ():
             own = hit.label.origin == OWN
+            if own and sae and hit.place != sae:  # of an SAE that has the name of this one's label set
+                continue
             name = hit.place if own else sae or next(iter(self.saes_by_set.get(hit.place, ())), hit.place)
             found.setdefault((name, hit.feature), hit)
         for name in [sae] if sae else self.saes:

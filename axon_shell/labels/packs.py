@@ -60,8 +60,15 @@ def write_pack(labels: Labels, store: LabelStore, spec: SaeSpec, file: BinaryIO,
     if not own_only:
         lines += [as_line(published_row(feature, label)) for feature, label in store.every(label_set)]
     if not lines:
-        what = "labels of your own" if own_only else "labels"
-        raise NotFound(f"There are no {what} of {spec.id} here.", f"`axon-shell labels download {spec.id}` gets them.")
+        what, hint = (
+            "labels to export",
+            "`axon-shell labels import` takes a file of them; what plugins bring stays here.",
+        )
+        if own_only:
+            what, hint = "labels of your own", f"`axon-shell labels edit {spec.id} FEATURE --label TEXT` makes one."
+        elif labels.place_of(spec.id):
+            hint = f"`axon-shell labels download {spec.id}` gets them."
+        raise NotFound(f"There are no {what} of {spec.id} here.", hint)
     header = {
         "format": FORMAT,
         "version": VERSION,
@@ -171,7 +178,12 @@ def sae_of_pack(labels: Labels, header: Mapping[str, Any], sae: str, path: Path)
     """The SAE that a pack is of. Raises NotFound or LabelFileError."""
     label_set, name = str(header.get("set", "")), str(header.get("sae", ""))
     candidates = [one for one in (sae, name, *labels.saes_by_set.get(label_set, ())) if one in labels.saes]
-    fitting = [one for one in candidates if labels.set_of(one) == label_set or one == name]
+    # By its id alone an SAE is known where it is published nowhere, here or there.
+    fitting = [
+        one
+        for one in candidates
+        if labels.set_of(one) == label_set or (one == name and (label_set == name or not labels.place_of(one)))
+    ]
     if sae and sae not in fitting:
         raise LabelFileError(f"{path} has labels of {clean(label_set, 100)}, not of {sae}.", OTHER)
     if not fitting:
@@ -193,7 +205,7 @@ def checked(path: Path, line: int, record: Mapping[str, Any], spec: SaeSpec) -> 
     good = isinstance(feature, int) and not isinstance(feature, bool) and 0 <= feature < (spec.width or 2**31)
     if not good or not all(isinstance(text, str) for text in texts.values()):
         raise damaged(path, f"line {line} is no label of {spec.id}")
-    if score is not None and (not isinstance(score, (int, float)) or isinstance(score, bool) or abs(score) > 1e9):
+    if score is not None and (not isinstance(score, (int, float)) or isinstance(score, bool) or not abs(score) <= 1e9):
         raise damaged(path, f"the score in line {line} is no number")
     assert isinstance(feature, int)
     label = Label(texts["d"], clean(texts["o"], 60), texts["t"], score, texts["st"], {}, texts["m"], texts["id"])

@@ -35,10 +35,11 @@ def ranked(labels: Iterable[Label], prefer: Sequence[str] = ()) -> list[Label]:
 
 
 def rank(label: Label, prefer: Sequence[str] = ()) -> tuple[Any, ...]:
-    """What labels are sorted by: place of method and explainer, then score, brevity and id."""
+    """What labels are sorted by: place of method and explainer, then score, brevity, id, and the rest."""
     return (
         *(place(f"{label.method}/{label.explainer}", prefer), label.method, label.explainer),
-        *(label.score is None, label.score_name, -(label.score or 0.0), len(label.text), label.id, label.text),
+        *(label.score is None, label.score_name, -(label.score or 0.0), len(label.text), label.id),
+        *(label.text, label.origin),
     )
 
 

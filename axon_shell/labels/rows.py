@@ -14,6 +14,7 @@ from ..records import Context, FeatureFacts, Label
 
 LABEL = "text, origin, method, explainer, score, score_name, remote_id, fetched_at"
 Row = tuple[int, Label]  # a feature and a label of it
+BEYOND = 2**31  # no SAE has as many features
 AMONG = "feature IN (SELECT value FROM json_each(?))"
 
 
@@ -147,8 +148,10 @@ def read_status(connection: sqlite3.Connection, label_set: str) -> SetStatus:
     if row is None:
         return SetStatus()
     set_id, complete, fetched_at, blocked_until, why = row
-    labelled, labels = connection.execute(
-        "SELECT count(DISTINCT feature), count(*) FROM labels WHERE set_id = ?", (set_id,)
+    labelled, labels = connection.execute(  # several files may have brought the same label
+        "SELECT count(DISTINCT feature), count(*) FROM"
+        " (SELECT DISTINCT feature, origin, method, explainer, text FROM labels WHERE set_id = ?)",
+        (set_id,),
     ).fetchone()
     return SetStatus(labelled, labels, bool(complete), fetched_at, why if blocked_until > now() else "")
 
@@ -161,13 +164,18 @@ def read_all_own(connection: sqlite3.Connection, sae: str) -> dict[tuple[str, in
 
 
 def read_every(connection: sqlite3.Connection, label_set: str) -> list[Row]:
-    """All labels of a set, by feature."""
+    """All labels of a set, by feature; what several files brought stands once, with its score where one tells it."""
     rows = connection.execute(
-        f"SELECT DISTINCT feature, {LABEL} FROM labels WHERE set_id = (SELECT id FROM label_sets WHERE name = ?)"
-        " ORDER BY feature, method, explainer, text",
+        f"SELECT feature, {LABEL} FROM labels WHERE set_id = (SELECT id FROM label_sets WHERE name = ?)"
+        " ORDER BY feature, method, explainer, text, origin, score IS NULL, score DESC, score_name,"
+        " remote_id = '', remote_id",
         (label_set,),
     )
-    return [(feature, label_from(rest)) for feature, *rest in rows]
+    found: dict[tuple[Any, ...], Row] = {}
+    for feature, *rest in rows:
+        label = label_from(rest)
+        found.setdefault((feature, label.method, label.explainer, label.text, label.origin), (feature, label))
+    return list(found.values())
 
 
 # -- writing ------------------------------------------------------------------
@@ -181,7 +189,10 @@ def set_named(connection: sqlite3.Connection, name: str) -> int:
 
 
 def insert(connection: sqlite3.Connection, set_id: int, rows: Iterable[Row], file: str, moment: int) -> int:
-    """Add labels of a file to a set; one that stands in it twice is added once. Gives how many were added."""
+    """Add labels of a file to a set; one that stands in it twice is added once. Gives how many were added.
+
+    Features that no SAE has are passed over: SQLite could not even hold some.
+    """
     return connection.executemany(
         "INSERT OR IGNORE INTO labels (set_id, feature, text, origin, method, explainer, score, score_name, remote_id,"
         " file, fetched_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -191,6 +202,7 @@ def insert(connection: sqlite3.Connection, set_id: int, rows: Iterable[Row], fil
                 *(file, moment),
             )
             for feature, one in rows
+            if feature < BEYOND
         ),
     ).rowcount
 

@@ -42,16 +42,20 @@ def search_own(connection: sqlite3.Connection, words: Sequence[str], places: Seq
 def search_sets(connection: sqlite3.Connection, words: Sequence[str], places: Sequence[str], limit: int) -> list[Hit]:
     """Published labels that hold all words: those with whole words first, then the shorter ones.
 
-    Of very many, the first found are looked at: ordering all would take longer than typing the next letter.
+    Of very many, the first found are looked at: ordering all would take longer than typing the next letter. Words
+    without a letter or digit are not in the index: they count only where no other is asked for.
     """
     sets = dict(connection.execute("SELECT id, name FROM label_sets"))
     wanted = [number for number, name in sets.items() if not places or name in places]
     if not wanted:
         return []
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'labels_fts'").fetchone():
+    indexed = [word for word in words if re.search(r"[^\W_]", word)]
+    index = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'labels_fts'").fetchone()
+    full_text = bool(indexed and index)
+    if full_text:
         within = f" AND place : ({' OR '.join(f'set{number}' for number in wanted)})" if places else ""
         where = "id IN (SELECT rowid FROM labels_fts WHERE labels_fts MATCH ? LIMIT ?)"
-        values: tuple[Any, ...] = (f"text : ({' AND '.join(quoted(words))}){within}", max(LOOKED_AT, limit))
+        values: tuple[Any, ...] = (f"text : ({' AND '.join(quoted(indexed))}){within}", max(LOOKED_AT, limit))
     else:
         like = " AND ".join("text LIKE ? ESCAPE '!'" for _ in words)
         where = f"set_id IN (SELECT value FROM json_each(?)) AND {like} LIMIT ?"
@@ -59,8 +63,23 @@ def search_sets(connection: sqlite3.Connection, words: Sequence[str], places: Se
         values = (json.dumps(wanted), *marks, max(LOOKED_AT, limit))
     rows = connection.execute(f"SELECT set_id, feature, {LABEL} FROM labels WHERE {where}", values)
     hits = [Hit(sets[set_id], feature, label_from(rest)) for set_id, feature, *rest in rows]
-    whole = re.compile(rf"(?<!\w){re.escape(words[-1])}(?!\w)", re.IGNORECASE)
-    return sorted(hits, key=lambda hit: (not whole.search(hit.label.text), len(hit.label.text), hit.feature))[:limit]
+    if not full_text:  # then also words within others were found
+        wanted_words = [*(standing(word) for word in words[:-1]), standing(words[-1], whole=False)]
+        hits = [hit for hit in hits if all(word.search(hit.label.text) for word in wanted_words)]
+    last = standing(words[-1])
+    return sorted(hits, key=lambda hit: (not last.search(hit.label.text), *place_of(hit)))[:limit]
+
+
+def standing(word: str, whole: bool = True) -> re.Pattern[str]:
+    """A word where it stands alone; not `whole`: where it begins one."""
+    before = r"(?<![^\W_])" if re.match(r"[^\W_]", word) else ""
+    after = r"(?![^\W_])" if whole and re.search(r"[^\W_]\Z", word) else ""
+    return re.compile(f"{before}{re.escape(word)}{after}", re.IGNORECASE)
+
+
+def place_of(hit: Hit) -> tuple[Any, ...]:
+    """What hits are sorted by: the short ones first, always in the same order."""
+    return len(hit.label.text), hit.feature, hit.label.text, hit.label.method, hit.label.explainer
 
 
 def quoted(words: Sequence[str]) -> list[str]:

@@ -38,6 +38,7 @@ from .rows import (
 )
 from .schema import LABELS
 from .search import Hit, search_own, search_sets
+from .text import clean
 
 T = TypeVar("T")
 DAY = 24 * 3600
@@ -196,7 +197,7 @@ class LabelStore:
 
         `places` are names of label sets and of SAEs to search; empty: all.
         """
-        words = text.split()[:MOST_WORDS]
+        words = clean(text).split()[:MOST_WORDS]  # as labels are kept
 
         def ask(connection: sqlite3.Connection) -> list[Hit]:
             return [*search_own(connection, words, places, limit), *search_sets(connection, words, places, limit)][

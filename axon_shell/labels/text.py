@@ -9,7 +9,7 @@ LONGEST = 4096  # characters of a label
 LONGEST_TOKEN = 100
 # Controls, what turns the direction of text, what has no width, byte order marks, and halves of surrogate pairs.
 CONTROLS, TAGS = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f", "\U000e0000-\U000e007f"
-INVISIBLE = "\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff"
+INVISIBLE = "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
 UNSAFE = re.compile(f"[{CONTROLS}{INVISIBLE}{TAGS}]")
 # Leading marks with which tokenizers write a space or a line break.
 MARKS = {"Ġ": " ", "▁": " ", "Ċ": "\n"}
@@ -29,7 +29,7 @@ def clean(text: str, longest: int = LONGEST) -> str:
 def clean_note(text: str, longest: int = LONGEST) -> str:
     """A note of the user's own: as `clean`, but its lines stay."""
     lines = [clean(line, longest) for line in text[: 4 * longest].splitlines()]
-    return "\n".join(lines).strip()[:longest]
+    return "\n".join(lines).strip()[:longest].rstrip()
 
 
 def clean_token(text: str) -> str:

@@ -6,15 +6,18 @@ of threads.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import random
 import re
+import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +64,7 @@ class Web:
         self.pauses = 0  # in a row: each is twice as long
         self.failures = 0  # in a row
         self.probe_at = 0.0
+        self.connections: weakref.WeakSet[Any] = weakref.WeakSet()  # httpcore's streams
 
     # -- the client -----------------------------------------------------------
 
@@ -75,8 +79,17 @@ class Web:
         """Wake whoever waits, and let go of the connections."""
         self.closed.set()
         with self.lock:
+            for stream in self.connections:
+                with suppress(OSError):  # closing alone would leave whoever reads from it waiting
+                    stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
             if hasattr(self, "_client"):
                 self._client.close()
+
+    def note(self, event: str, about: Mapping[str, Any]) -> None:
+        """Remember a connection that httpcore has made."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            with self.lock:
+                self.connections.add(about["return_value"])
 
     # -- what the servers are like --------------------------------------------
 
@@ -117,17 +130,21 @@ class Web:
     def heard(self, answer: httpx.Response) -> None:
         """Note what an answer says about the server's mood."""
         with self.lock:
-            self.failures = 0
             if answer.status_code != 429:
                 self.pauses = 0
             left = answer.headers.get("x-limit-remaining", "")
-            if left.isdigit() and answer.status_code != 429:
+            if left.isdecimal() and answer.status_code != 429:
                 self.between = SLOWED if int(left) < FEW_LEFT else BETWEEN_CALLS
                 if int(left) < HARDLY_ANY:
                     self.paused_until = max(self.paused_until, self.clock() + TOLD_TO_WAIT)
 
+    def reached(self) -> None:
+        """Note that a server was reached, and what it said arrived."""
+        with self.lock:
+            self.failures = 0
+
     def failed(self) -> None:
-        """Note that a server could not be reached."""
+        """Note that a server could not be reached, or broke off."""
         with self.lock:
             self.failures += 1
             if self.failures >= BROKEN_AFTER:
@@ -146,7 +163,8 @@ class Web:
     def json(self, url: str, body: Any = None, tries: int = TRIES) -> Any:
         """What an API answers, as JSON; `body` is posted as JSON where there is one.
 
-        Raises NotFound for a 404, Throttled, Unreachable, Offline, or DownloadError for an answer that is none.
+        Raises NotFound for the API's own 404, Throttled, Unreachable, Offline, or DownloadError for an answer that is
+        none.
         """
         content = None if body is None else json.dumps(body).encode()
 
@@ -155,10 +173,10 @@ class Web:
             headers = {"Content-Type": "application/json"} if content else {}
             with self.answer("POST" if content else "GET", url, headers, content) as answer:
                 text = self.body_of(answer, LARGEST_ANSWER)
-                if answer.status_code == 404:
+                kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+                if answer.status_code == 404 and kind == "application/json":  # a page would be of something in between
                     raise NotFound(f"{host(url)} has nothing at {urlsplit(url).path}.", "")
                 self.require_good(answer)
-                kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
                 if kind != "application/json":
                     hint = "If this network wants you to log in, do so in a browser."
                     raise DownloadError(f"{host(url)} gave {kind or 'nothing'} where labels were expected.", hint)
@@ -188,7 +206,7 @@ class Web:
                     return None
                 self.require_good(answer)
                 size = answer.headers.get("content-length", "")
-                return int(size) if size.isdigit() else 0, answer.headers.get("etag", "")
+                return int(size) if size.isdecimal() else 0, answer.headers.get("etag", "")
 
         return self.again(ask, TRIES)
 
@@ -202,10 +220,16 @@ class Web:
         """
         if size > LARGEST_FILE:
             raise DownloadError(f"{url} is {size / 1e6:,.0f} MB, more than a file of labels may be.", "Report this.")
-        part = path.with_name(f"{path.name}.part")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        # Named after what it is a part of: the file may be another one tomorrow.
+        part = path.with_name(f"{path.name}.{hashlib.md5(etag.encode(), usedforsecurity=False).hexdigest()[:8]}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(path.parent, error) from error
 
         def ask() -> None:
+            if not etag:
+                part.unlink(missing_ok=True)
             have = part.stat().st_size if part.exists() else 0
             if size and have > size:
                 part.unlink()
@@ -229,7 +253,7 @@ class Web:
         # As it lies on the server, byte for byte: sizes and checksums are of that.
         headers = {"Accept-Encoding": "identity"}
         if have:
-            headers |= {"Range": f"bytes={have}-"} | ({"If-Range": etag} if etag else {})
+            headers |= {"Range": f"bytes={have}-", "If-Range": etag}
         with self.answer("GET", url, headers) as answer:
             if answer.status_code in (403, 404):
                 raise NotFound(f"{host(url)} has nothing at {urlsplit(url).path}.", "Its list may have changed: again.")
@@ -241,18 +265,17 @@ class Web:
             try:
                 with part.open("ab" if resumed else "wb") as file:
                     count = have if resumed else 0
-                    for chunk in answer.iter_raw(CHUNK):
+                    for chunk in answer.iter_raw():
                         if cancelled() or self.closed.is_set():
                             raise Cancelled("The download was stopped.", "Start it again: it goes on from there.")
                         count += len(chunk)
                         if count > LARGEST_FILE:
                             raise DownloadError(f"{url} is larger than a file of labels may be.", "Report this.")
                         file.write(chunk)
+                        self.reached()
                         tell(count)
             except OSError as error:
-                if getattr(error, "errno", None) == 28:
-                    raise NoSpace("The disk became full while labels were downloaded.", "Free some space.") from error
-                raise DownloadError(f"{part} cannot be written: {error.strerror}.", "Check its folder.") from error
+                raise unwritable(part, error) from error
 
     # -- one request and its mishaps ------------------------------------------
 
@@ -266,7 +289,7 @@ class Web:
         for attempt in range(tries):
             self.may_ask()
             try:
-                return ask()
+                found = ask()
             except httpx.HTTPError as error:
                 self.failed()
                 mishap: AxonError = Unreachable(
@@ -274,9 +297,16 @@ class Web:
                 )
                 cause: Exception = error
             except Retry as error:
+                self.reached()
                 mishap, cause = error.mishap, error
+            except AxonError:
+                self.reached()
+                raise
             except httpx.InvalidURL as error:
                 raise DownloadError(f"An address of a label server is wrong: {error}", "Check [labels].") from error
+            else:
+                self.reached()
+                return found
             if self.closed.is_set() or cancelled():
                 raise Cancelled("Stopped.", "Start it again.") from cause
             if attempt + 1 < tries and self.reachable:
@@ -290,13 +320,17 @@ class Web:
         self, method: str, url: str, headers: dict[str, str] | None = None, content: bytes | None = None
     ) -> Iterator[httpx.Response]:
         """A server's answer, its body still to come. Redirects are followed within a site only, never to plain http."""
-        client = self.client()
         for _ in range(REDIRECTS):
-            with client.stream(method, url, headers=headers, content=content) as answer:
+            if self.closed.is_set():
+                raise Cancelled("Stopped.", "Start it again.")
+            with self.client().stream(
+                method, url, headers=headers, content=content, extensions={"trace": self.note}
+            ) as answer:
                 if answer.is_redirect:
-                    further = urljoin(url, answer.headers.get("location", ""))
+                    further = joined(url, answer.headers.get("location", ""))
                     if not same_site(url, further) or (method == "POST" and answer.status_code not in (307, 308)):
-                        raise DownloadError(f"{host(url)} points to {host(further)}: not followed.", "Check [labels].")
+                        where = host(further) or "no address"
+                        raise DownloadError(f"{host(url)} points to {where}: not followed.", "Check [labels].")
                     url = further
                     continue
                 self.heard(answer)
@@ -363,6 +397,21 @@ def new_client(offline: bool) -> httpx.Client:
         transport=Refusing() if offline else None,
         trust_env=not offline,  # a proxy would be a way around the transport
     )
+
+
+def unwritable(path: Path, error: OSError) -> DownloadError:
+    """The error for what cannot be kept while labels are downloaded."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace("The disk became full while labels were downloaded.", "Free some space.")
+    return DownloadError(f"{path} cannot be written: {error.strerror}.", "Check its folder.")
+
+
+def joined(url: str, location: str) -> str:
+    """Where a redirect leads; empty where that is no address."""
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        return ""
 
 
 def host(url: str) -> str:

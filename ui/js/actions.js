@@ -1,9 +1,11 @@
 // @ts-check
 // What the page asks of the program, and what it makes of the events that come back.
 
-import { CallError, pull, quietly } from './bridge.js';
+import { CallError, asRecord, pull, quietly } from './bridge.js';
+export { asRecord } from './bridge.js';
 import { createLabelActions } from './label-actions.js';
-import { emptySession, lastPosition, receive } from './session.js';
+import { createSessionActions } from './session-actions.js';
+import { emptySession, lastPosition, receive, stepsUpTo } from './session.js';
 
 /** @import { Bridge } from './bridge.js' */
 /** @import { Session } from './session.js' */
@@ -12,7 +14,6 @@ import { emptySession, lastPosition, receive } from './session.js';
 /** @import { SessionRow } from './types.js' */
 
 const PAGE = 500; // messages a call
-const SESSIONS = 40; // sessions a call
 const NODES = 300; // drawn at once
 const EDGES_PER_NODE = 3;
 const KEPT_AFTER = 300; // ms
@@ -25,6 +26,8 @@ const GRAPH_EVERY = 130; // ms between two graphs while tokens stream in
 export function createActions(state, bridge) {
   const { call } = bridge;
   const labels = createLabelActions(state, call);
+  const sessions = createSessionActions(state, call);
+  const { refreshSessions } = sessions;
 
   // -- beginning ---------------------------------------------------------------------------------------------------
 
@@ -51,6 +54,7 @@ export function createActions(state, bridge) {
       if (hello.live) await rejoin(hello.live);
       else if (state.session && !state.session.end)
         await open(state.session.uid); // it ended while we were away
+      else if (!state.session && hello.open) await open(hello.open);
       else if (!state.session && state.sessions.length) await open(state.sessions[0].uid);
     } catch (error) {
       if (error instanceof CallError && ['disconnected', 'token'].includes(error.kind)) throw error;
@@ -91,6 +95,7 @@ export function createActions(state, bridge) {
       else if (event.kind === 'sessions_changed') refreshSessions().catch(quietly);
       else if (event.kind === 'labels') names.push(event);
       else if (event.kind === 'label_set') state.takeLabelSet(event);
+      else if (event.kind === 'open_session') void open(event.session);
     }
     for (const [uid, list] of messages) state.receiveLive(uid, list);
     labels.takeNames(names);
@@ -132,7 +137,9 @@ export function createActions(state, bridge) {
     state.running = true;
     state.emit('running');
     try {
-      await call('run', { prompt, model: state.model, saes: state.saes, settings });
+      const { session = null, position = null } = state.parent ?? {};
+      await call('run', { prompt, model: state.model, saes: state.saes, settings, parent: session, position });
+      state.branch(null);
     } catch (error) {
       const record = asRecord(error);
       if (record.kind === 'busy')
@@ -237,43 +244,39 @@ export function createActions(state, bridge) {
 
   // -- sessions ----------------------------------------------------------------------------------------------------
 
-  /** The newest sessions again, as many as are shown. */
-  async function refreshSessions() {
-    const limit = Math.max(SESSIONS, state.sessions.length);
-    const answer = await call('sessions', { before: null, limit });
-    state.sessions = /** @type {SessionRow[]} */ (answer.sessions);
-    state.moreSessions = answer.more;
-    state.emit('sessions');
-  }
-
-  async function olderSessions() {
-    try {
-      const answer = await call('sessions', { before: state.sessions.at(-1)?.uid ?? null, limit: SESSIONS });
-      state.sessions = [...state.sessions, ...answer.sessions];
-      state.moreSessions = answer.more;
-      state.emit('sessions');
-    } catch (error) {
-      state.fail(asRecord(error));
-    }
-  }
-
   /** The session that was asked for last; a slower answer for an earlier one is dropped. */
   let wanted = '';
 
   /**
    * Puts a past session on screen.
    * @param {string} uid
+   * @param {number} [position]  where the cursor goes; left out: the end
    */
-  async function open(uid) {
+  async function open(uid, position) {
     wanted = uid;
     if (state.live?.uid === uid) return state.show(state.live, true);
     try {
       const session = await messagesOf(emptySession(uid));
-      if (wanted === uid) state.show(session, false);
+      if (wanted !== uid) return;
+      state.show(session, false);
+      if (position !== undefined) state.moveTo(position);
     } catch (error) {
       if (wanted === uid) state.fail(asRecord(error));
     }
   }
+
+  /** The start message of a session. @param {string} uid */
+  async function startOf(uid) {
+    try {
+      const { messages } = await call('messages', { session: uid, max: 1 });
+      return /** @type {import('./types.js').Start} */ (messages[0]);
+    } catch (error) {
+      state.fail(asRecord(error));
+    }
+  }
+
+  /** The steps of a session, without BOS. @param {string} uid */
+  const stepsOf = async (uid) => stepsUpTo(await messagesOf(emptySession(uid)), Infinity);
 
   /**
    * Goes on with a run under way: what there is of it first, then its events.
@@ -372,19 +375,15 @@ export function createActions(state, bridge) {
     keep,
     saes,
     open,
-    olderSessions,
+    startOf,
+    stepsOf,
     feature,
     openUrl,
     dismissCrash,
     report,
     ...labels,
+    ...sessions,
   };
 }
 
 /** @typedef {ReturnType<typeof createActions>} Actions */
-
-/** @param {unknown} error @returns {ErrorRecord} */
-export function asRecord(error) {
-  if (error instanceof CallError) return { kind: error.kind, message: error.message, hint: error.hint };
-  return { kind: 'page', message: String(error), hint: '' };
-}

@@ -2,6 +2,8 @@
 // The way to the program: one `call`, whether the page runs in AXON's window or in a browser, and the loop that pulls
 // events. Nothing else in the page knows which of the two it is.
 
+/** @import { ErrorRecord } from './types.js' */
+
 /** @typedef {(method: string, params?: Record<string, unknown>) => Promise<any>} Call */
 /** @typedef {{call: Call, inWindow: boolean}} Bridge */
 
@@ -13,6 +15,12 @@ export class CallError extends Error {
     this.kind = kind;
     this.hint = hint;
   }
+}
+
+/** @param {unknown} error @returns {ErrorRecord} */
+export function asRecord(error) {
+  if (error instanceof CallError) return { kind: error.kind, message: error.message, hint: error.hint };
+  return { kind: 'page', message: String(error), hint: '' };
 }
 
 /** A failure that the next event repairs, or that the connection banner shows anyway. @param {unknown} error */

@@ -5,7 +5,9 @@
 //   #prompt #run #stop #settings #model #saes #theme #help            top bar
 //   #problems-count                                                   how many problems, in the top bar
 //   #failure #disconnected #problems #crash #fault                    notices under it
-//   #sessions [data-session]                                          past sessions
+//   #sessions [data-session] [data-menu] #sessions-search             past sessions
+//   #sessions-pinned #import #session-menu [data-do] [data-form]      what can be done with them
+//   #session-dialog #compare-dialog #said #undo #branch #parent
 //   #graph #sae #edges-by #fit #reset #freeze #dimensions             graph; #graph[data-mode] is "3d" or "2d"
 //   #empty #loading                                                   its overlays
 //   #at #measures #threshold #active [data-feature]                   active features at the cursor
@@ -36,6 +38,8 @@ import { loadingPanel } from './panels/loading.js';
 import { noticesPanel } from './panels/notices.js';
 import { pickerPanel } from './panels/picker.js';
 import { promptPanel } from './panels/prompt.js';
+import { branchPanel } from './panels/branch.js';
+import { saidPanel } from './panels/said.js';
 import { sessionsPanel } from './panels/sessions.js';
 import { settingsPanel } from './panels/settings.js';
 import { statusPanel } from './panels/status.js';
@@ -63,7 +67,9 @@ const settings = settingsPanel(state, actions);
 const prompt = promptPanel(state, actions, settings);
 pickerPanel(state, actions);
 sessionsPanel(state, actions);
-const graph = graphPanel(state);
+saidPanel(state);
+branchPanel(state, prompt);
+const graph = graphPanel(state, actions);
 emptyPanel(state, prompt.runExample);
 loadingPanel(state, actions);
 activePanel(state);

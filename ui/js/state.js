@@ -29,6 +29,8 @@ export const EVENTS = /** @type {const} */ ([
   'hover', // the pointer is on another feature
   'choice', // model, SAEs, shown SAE, kind of edges, threshold, coloring, ...
   'theme', // dark or light
+  'said', // something was done, or is no longer worth saying
+  'parent', // the next run goes on from another session, or no longer
 ]);
 /** @typedef {typeof EVENTS[number]} EventName */
 
@@ -51,6 +53,11 @@ export class State {
   // -- the session on screen
   /** @type {SessionRow[]} newest first */ sessions = [];
   /** @type {boolean} */ moreSessions = false;
+  /** @type {number} that all sessions take on disk */ sessionsBytes = 0;
+  /** @type {{text: string, pinned: boolean}} what the list is narrowed to */ search = { text: '', pinned: false };
+  /** @type {{text: string, remedy?: {word: string, act: () => void}} | null} */ said = null;
+  /** @type {{session: string, position: number, title: string} | null} where the next run goes on from */ parent =
+    null;
   /** @type {Session | null} */ session = null;
   /** @type {number} the cursor, a position; -1 = nothing yet */ t = -1;
   /** @type {boolean} the cursor follows the end */ following = true;
@@ -115,6 +122,16 @@ export class State {
     this.hover = null;
     this.#fitSae();
     this.name(session);
+    this.emit('session', 'steps', 'cursor', 'graph', 'hover', 'choice');
+  }
+
+  /** Takes the session off the screen. */
+  clear() {
+    this.session = null;
+    this.t = -1;
+    this.graph = null;
+    this.playing = false;
+    this.inspect(null);
     this.emit('session', 'steps', 'cursor', 'graph', 'hover', 'choice');
   }
 
@@ -320,6 +337,18 @@ export class State {
     );
     this.problems = [...this.problems, ...fresh];
     if (fresh.length) this.emit('problems');
+  }
+
+  /** Something was done. @param {string} text  "" = no more  @param {{word: string, act: () => void}} [remedy] */
+  say(text, remedy) {
+    this.said = text ? { text, remedy } : null;
+    this.emit('said');
+  }
+
+  /** Where the next run goes on from. @param {State['parent']} parent */
+  branch(parent) {
+    this.parent = parent;
+    this.emit('parent');
   }
 
   /** @param {ErrorRecord | null} failure */

@@ -15,7 +15,8 @@
  * @typedef {{token_id: number, text: string, logprob: number}} Alternative
  *
  * @typedef {{kind: "start", session: string, model: string, saes: string[], prompt: string,
- *   settings: Record<string, number>, device: string, dtype: string, notes?: string[]}} Start
+ *   settings: Record<string, number>, device: string, dtype: string, notes?: string[],
+ *   provenance?: Record<string, any>, parent?: {session: string, position: number}}} Start
  * @typedef {{kind: "step", position: number, is_prompt: boolean, is_bos?: boolean, token_id: number, piece: string,
  *   text: string, logprob: number | null, entropy: number, alternatives: Alternative[],
  *   saes: Record<string, Reading>, analyses?: Record<string, number | string>,
@@ -29,7 +30,7 @@
  *   dtype: string | null, error: ErrorRecord | null}} Engine
  *
  * @typedef {((Start | Step | End) & {session: string} | Engine | {kind: "refused", session: string, error: ErrorRecord} |
- *   {kind: "installed", id: string} | Problem & {kind: "problem"} | {kind: "sessions_changed"} | NamesEvent |
+ *   {kind: "installed", id: string} | Problem & {kind: "problem"} | {kind: "sessions_changed"} | {kind: "open_session", session: string} | NamesEvent |
  *   LabelSet & {kind: "label_set"}) & {seq: number}} Event
  *
  * Features have new names; null: any of this SAE may have.
@@ -46,13 +47,21 @@
  * @typedef {{name: string, path: string, when: string, text: string}} CrashReport
  * @typedef {{version: string, offline: boolean, models: Model[], saes: Sae[], settings: Record<string, number>,
  *   defaults: Record<string, number>, analysers: Record<string, AnalyserInfo>, remembered: Record<string, unknown>,
- *   crash: CrashReport | null, ranges: Ranges, selected: {model: string | null, saes: string[]}, problems: Problem[],
+ *   crash: CrashReport | null, open: string, formats: {name: string, about: string}[], ranges: Ranges, selected: {model: string | null, saes: string[]}, problems: Problem[],
  *   engine: Engine, live: string | null, last_event: number,
  *   store: {path: string, read_only: boolean, message: string | null}}} Hello
  *
  * @typedef {{uid: string, title: string, prompt: string, output: string, model: string, saes: string[],
  *   created_at: string, status: "running" | "finished" | "interrupted", reason: string | null,
- *   prompt_tokens: number, new_tokens: number, ms_per_token: number | null}} SessionRow
+ *   prompt_tokens: number, new_tokens: number, ms_per_token: number | null,
+ *   pinned: boolean, note: string, parent: string | null, bytes: number}} SessionRow
+ * @typedef {{session: string, title: string, activation: number, count: number, position: number, piece: string}} Firing
+ * @typedef {{feature: number, where: "a" | "b" | "both", count_a: number, count_b: number, mean_a: number,
+ *   mean_b: number, max_a: number, max_b: number, aligned: number, label: string | null,
+ *   label_state: LabelState}} Compared
+ * @typedef {{a: SessionRow, b: SessionRow, sae_a: string, sae_b: string, tokens_a: number, tokens_b: number,
+ *   aligned: number, pairs: [number, number][], both: number, only_a: number, only_b: number,
+ *   features_total: number, features: Compared[]}} Comparison
  *
  * @typedef {Named & {first: number, last: number, count: number, max: number}} GraphNode
  * @typedef {{a: number, b: number, count: number, lift: number}} GraphEdge

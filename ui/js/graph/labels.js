@@ -22,6 +22,21 @@ export class Labels {
     this.home = home;
   }
 
+  /** Writes the names where they stand on screen. @param {CanvasRenderingContext2D} pen */
+  paint(pen) {
+    const home = this.home.getBoundingClientRect();
+    for (const element of this.#elements.values()) {
+      const { left, top, width, height } = element.getBoundingClientRect();
+      const style = getComputedStyle(element);
+      if (!width || style.visibility === 'hidden' || Number(style.opacity) < 0.1) continue;
+      pen.font = `${style.fontStyle} ${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
+      pen.fillStyle = style.color;
+      pen.textAlign = 'center';
+      pen.textBaseline = 'middle';
+      pen.fillText(element.textContent ?? '', left - home.left + width / 2, top - home.top + height / 2);
+    }
+  }
+
   /**
    * @param {Item[]} items
    * @param {number | null} selected

@@ -14,6 +14,11 @@ export class Scene2D {
   #mark = '#fff';
   #framed = true;
 
+  /** The picture. */
+  canvas() {
+    return this.home.querySelector('canvas');
+  }
+
   /**
    * @param {HTMLElement} home
    * @param {Handlers} handlers

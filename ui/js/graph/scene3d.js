@@ -89,6 +89,13 @@ export class Scene3D {
     });
   }
 
+  /** The picture, drawn anew: what WebGL drew is gone once it was shown. */
+  canvas() {
+    const { graph } = this;
+    graph.renderer().render(graph.scene(), graph.camera());
+    return /** @type {HTMLCanvasElement} */ (graph.renderer().domElement);
+  }
+
   /** Our part of each frame: before the library renders, buffers; after it, labels. */
   #frameLoop() {
     const { graph } = this;

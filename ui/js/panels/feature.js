@@ -10,6 +10,7 @@ import { featureName, hookName } from '../words.js';
 import { detailsOf } from './feature-details.js';
 import { labelsOf, standingOf, worthOfLabel } from './feature-labels.js';
 import { ownPart } from './feature-own.js';
+import { elsewhere } from './feature-elsewhere.js';
 import { inSession, renamePartners } from './feature-session.js';
 
 /** @import { Actions } from '../actions.js' */
@@ -28,6 +29,7 @@ export function featurePanel(state, actions) {
   const header = el('header');
   const worth = el('div');
   const session = el('div');
+  const others = el('div');
   const details = el('div');
   const own = ownPart(actions, take);
   /** @type {FeatureRecord | null} */
@@ -43,6 +45,7 @@ export function featurePanel(state, actions) {
     draw();
     pane.scrollTop = 0;
     void ask();
+    void askElsewhere();
   });
   state.on('known', () => void ask());
   state.on('label_set', drawKnown);
@@ -53,6 +56,17 @@ export function featurePanel(state, actions) {
   });
   state.on('theme', draw);
   state.on(['session', 'steps', 'cursor'], drawSession);
+
+  async function askElsewhere() {
+    const asked = state.feature;
+    refill(others);
+    if (!asked) return;
+    const { firings } = await actions.firings(asked.sae, asked.feature).catch(() => ({ firings: [] }));
+    if (state.feature === asked) {
+      refill(others, ...elsewhere(firings, state.session?.uid, (uid, position) => void actions.open(uid, position)));
+    }
+  }
+  state.on('session', () => void askElsewhere());
 
   async function ask() {
     const asked = state.feature;
@@ -102,7 +116,7 @@ export function featurePanel(state, actions) {
       return;
     }
     pane.dataset.feature = String(state.feature.feature);
-    if (header.parentNode !== pane) pane.replaceChildren(header, worth, own.element, session, details);
+    if (header.parentNode !== pane) pane.replaceChildren(header, worth, own.element, session, others, details);
     drawKnown();
     drawSession();
   }

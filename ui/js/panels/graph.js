@@ -18,6 +18,7 @@ import { counted, featureName } from '../words.js';
 
 /** @import { Item, Tie } from '../graph/data.js' */
 /** @import { View } from '../graph/looks.js' */
+/** @import { Actions } from '../actions.js' */
 /** @import { State } from '../state.js' */
 
 const MEANING = {
@@ -25,8 +26,11 @@ const MEANING = {
   count: 'Edges: raw counts of firing together, at least twice.',
 };
 
-/** @param {State} state */
-export function graphPanel(state) {
+/**
+ * @param {State} state
+ * @param {Actions} actions
+ */
+export function graphPanel(state, actions) {
   const place = $('graph');
   const notice = $('graph-notice');
   const data = new GraphData();
@@ -84,6 +88,28 @@ export function graphPanel(state) {
     scene?.setData(data.items, data.ties, { settle: true, held: false });
     scene?.pause(document.hidden);
   }
+
+  /** The picture as it stands, with the names beside the dots, as a data URL. */
+  function picture() {
+    const canvas = scene?.canvas();
+    if (!canvas) return '';
+    const { width, height } = place.getBoundingClientRect();
+    const scale = canvas.width / width;
+    const copy = el('canvas', { width: canvas.width, height: Math.round(height * scale) });
+    const pen = /** @type {CanvasRenderingContext2D} */ (copy.getContext('2d'));
+    pen.fillStyle = getComputedStyle(document.body).backgroundColor;
+    pen.fillRect(0, 0, copy.width, copy.height);
+    pen.drawImage(canvas, 0, 0);
+    pen.scale(scale, scale);
+    labels.paint(pen);
+    return copy.toDataURL('image/png');
+  }
+
+  $('picture').addEventListener('click', () => {
+    const png = picture();
+    if (png) void actions.savePicture(png);
+  });
+  state.on(['session', 'graph'], () => ($('picture').disabled = !state.session || !state.graph?.nodes.length));
 
   function toggleDimensions() {
     flat = !flat;

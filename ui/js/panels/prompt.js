@@ -66,6 +66,13 @@ export function promptPanel(state, actions, settings) {
       box.focus();
       box.select();
     },
+    /** Puts a text into the box, to be changed. @param {string} text */
+    write(text) {
+      box.value = text;
+      grow();
+      box.focus();
+      box.setSelectionRange(text.length, text.length);
+    },
     /** @param {string} text */
     runExample(text) {
       box.value = text;

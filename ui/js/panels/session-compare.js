@@ -1,0 +1,150 @@
+// @ts-check
+// Two sessions side by side: their tokens, aligned where they match, and the features that differ most.
+
+import { $, el, icon } from '../dom.js';
+import { asRecord } from '../bridge.js';
+import { nameClass } from '../label-words.js';
+import { counted, featureName, number, visible } from '../words.js';
+
+/** @import { Actions } from '../actions.js' */
+/** @import { State } from '../state.js' */
+/** @import { Compared, Comparison, Step } from '../types.js' */
+
+const SHOWN = 60; // features
+
+/**
+ * @param {State} state
+ * @param {Actions} actions
+ */
+export function compareDialog(state, actions) {
+  /** @type {HTMLDialogElement} */
+  const dialog = $('compare-dialog');
+  dialog.addEventListener('click', (/** @type {any} */ event) => {
+    const row = event.target.closest('[data-feature]');
+    if (!row) return;
+    dialog.close();
+    state.inspect(Number(row.dataset.feature), row.dataset.sae);
+  });
+
+  /** @param {string} a  the one on screen @param {string} b */
+  async function open(a, b) {
+    try {
+      const [found, one, other] = await Promise.all([actions.compare(a, b), actions.stepsOf(a), actions.stepsOf(b)]);
+      draw(found, one, other);
+      dialog.showModal();
+    } catch (error) {
+      state.fail(asRecord(error));
+    }
+  }
+
+  /** @param {Comparison} found @param {Step[]} a @param {Step[]} b */
+  function draw(found, a, b) {
+    const same = found.sae_a === found.sae_b;
+    const facts = same
+      ? `${counted(found.both, 'feature')} of ${found.sae_a} in both, ${found.only_a} only on the left, ${found.only_b} only on the right.`
+      : `Features of two SAEs cannot be compared: left ${found.sae_a}, right ${found.sae_b}.`;
+    const shown = found.features.slice(0, SHOWN);
+    dialog.replaceChildren(
+      el(
+        'header',
+        {},
+        el('h2', { id: 'compare-title' }, 'Two sessions'),
+        el(
+          'button',
+          { type: 'button', className: 'quiet', 'aria-label': 'Close', title: 'Close', onclick: () => dialog.close() },
+          icon('close'),
+        ),
+      ),
+      el(
+        'div',
+        { className: 'sides' },
+        strip('left', found.a.title, a, new Set(found.pairs.map(([p]) => p))),
+        strip('right', found.b.title, b, new Set(found.pairs.map(([, q]) => q))),
+      ),
+      el('p', { className: 'aside' }, `${counted(found.aligned, 'token')} match; the others are marked. ${facts}`),
+      table(found, shown),
+      el(
+        'p',
+        { className: 'aside' },
+        `${shown.length} of ${counted(found.features_total, 'feature')}, the largest change of the mean first. Means count ` +
+          'tokens at which a feature is silent, or not among those kept, as 0.',
+      ),
+    );
+  }
+
+  /** @param {string} side @param {string} title @param {Step[]} steps @param {Set<number>} matched */
+  const strip = (side, title, steps, matched) =>
+    el(
+      'section',
+      { 'aria-label': `${side}: ${title}` },
+      el('h3', {}, title),
+      el(
+        'p',
+        { className: 'strip', tabIndex: 0 },
+        ...steps.map((step) =>
+          matched.has(step.position)
+            ? el('span', {}, visible(step.piece))
+            : el('mark', { title: 'only here' }, visible(step.piece)),
+        ),
+      ),
+    );
+
+  /** @param {Comparison} found @param {Compared[]} rows */
+  function table(found, rows) {
+    const most = Math.max(...rows.map((row) => Math.max(row.mean_a, row.mean_b)), 1e-9);
+    /** @param {number} value @param {string} side */
+    const bar = (value, side) =>
+      el('span', { className: `bar ${side}` }, el('i', { style: `width:${(100 * value) / most}%` }));
+    return el(
+      'div',
+      { className: 'scroll', tabIndex: 0, role: 'region', 'aria-label': 'Features that differ' },
+      el(
+        'table',
+        {},
+        el(
+          'thead',
+          {},
+          el(
+            'tr',
+            {},
+            ...['Feature', 'Mean left', '', 'Mean right', 'Strongest', 'Aligned'].map((text) =>
+              el('th', { scope: 'col' }, text),
+            ),
+          ),
+        ),
+        el(
+          'tbody',
+          {},
+          ...rows.map((row) =>
+            el(
+              'tr',
+              {},
+              el(
+                'th',
+                { scope: 'row' },
+                el(
+                  'button',
+                  {
+                    type: 'button',
+                    className: nameClass(row.label, row.label_state),
+                    'data-feature': row.feature,
+                    'data-sae': row.where === 'b' ? found.sae_b : found.sae_a,
+                    title: `feature ${row.feature}`,
+                  },
+                  featureName(row.feature, row.label, row.label_state),
+                ),
+              ),
+              el('td', {}, number(row.mean_a)),
+              el('td', { 'aria-hidden': 'true' }, bar(row.mean_a, 'left'), bar(row.mean_b, 'right')),
+              el('td', {}, number(row.mean_b)),
+              el('td', {}, `${number(row.max_a)} · ${number(row.max_b)}`),
+              el('td', {}, row.aligned ? `${row.aligned > 0 ? '+' : '−'}${number(Math.abs(row.aligned))}` : '–'),
+            ),
+          ),
+        ),
+      ),
+    );
+  }
+
+  return { open };
+}
