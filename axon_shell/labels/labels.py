@@ -401,9 +401,7 @@ class Labels:
 
     def answered(self, label_set: str, features: list[int]) -> None:
         """Features of a set were answered, or cannot be for now: tell their names."""
-        with self.lock:
-            saes = [sae for sae in self.names if self.set_of(sae) == label_set]
-        for sae in saes:
+        for sae in self.saes_by_set.get(label_set, ()):
             self.forget(sae, features)
             self.tell_names(sae, features)
 
