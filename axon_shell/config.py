@@ -21,7 +21,11 @@ import tomli
 from .errors import ConfigError, InvalidSetting
 from .records import Problem, Settings
 
-CHOICES = {"device": ("auto", "cpu", "cuda", "mps"), "dtype": ("float32", "bfloat16", "float16")}
+CHOICES = {
+    "device": ("auto", "cpu", "cuda", "mps"),
+    "dtype": ("float32", "bfloat16", "float16"),
+    "vectors": ("none", "prompt", "written", "all"),
+}
 EXPECTED = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}
 T = TypeVar("T")
 
@@ -85,6 +89,7 @@ class SessionSettings:
 
     most: int = 0  # the newest so many; 0: all
     most_mb: int = 0  # the newest that take so many megabytes; 0: all
+    vectors: str = "none"  # of which tokens the vectors that SAEs read are stored too: none, prompt, written, all
 
 
 @dataclass(frozen=True, slots=True)

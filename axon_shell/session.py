@@ -9,11 +9,12 @@ the page, the terminal and an export need no second path.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from .analysers import Analysers
-from .errors import as_axon_error
+from .errors import StoreError, as_axon_error
 from .labels import Labels, Promoted, as_fields
 from .provenance import provenance
 from .records import End, Message, Problem, Settings
@@ -34,16 +35,20 @@ def run(
     store: Store,
     stopped: Callable[[], bool],
     parent: Message | None = None,
+    vectors: str = "none",
 ) -> Iterator[Message]:
     """Generate a session and yield its messages; each is handed to the store before it is yielded.
 
-    `parent` names the session and the position that it goes on from, where it does. Raises PromptError before anything
-    is stored. What fails later ends the session with the reason "error", and what was produced until then is kept.
+    `parent` names the session and the position that it goes on from, where it does; `vectors` says of which tokens what
+    the SAEs read is stored as well ("none", "prompt", "written" or "all"), when the session has ended. Raises
+    PromptError before anything is stored. What fails later ends the session with the reason "error", and what was
+    produced until then is kept.
     """
     # These import torch, which whoever only replays never needs.
     from .engine.generate import generate
     from .engine.model import number_format
     from .engine.sae import first_token
+    from .engine.vectors import Vectors
 
     bos = first_token(model, saes)
     ids = model.tokens(prompt, bos)
@@ -65,8 +70,9 @@ def run(
     yield start
     new_tokens = 0
     end = None
+    kept = Vectors(saes, vectors, len(ids))
     try:
-        for record in generate(model, saes, ids, bos is not None, settings, stopped):
+        for record in generate(model, saes, ids, bos is not None, settings, stopped, kept.add):
             if isinstance(record, End):
                 end = record
                 break
@@ -81,6 +87,9 @@ def run(
         # Also when whoever reads these messages stops reading: the session must not look as if it were still running.
         end = end or End("stopped", prompt_tokens, new_tokens, None)
         store.end(session, end.as_message())
+        with suppress(StoreError):  # the session itself is kept all the same
+            for hook, first, width, data in kept.blobs():
+                store.keep_vectors(session, hook, first, width, data)
     yield end.as_message()
 
 

@@ -186,6 +186,7 @@ class Worker:
             stream = session.run(
                 *(uid, prompt, self.model, chosen, settings, self.annotate, self.store, self.stopping.is_set),
                 parent=parent,
+                vectors=self.config.sessions.vectors,
             )
             for message in stream:
                 if message["kind"] == "start":

@@ -11,9 +11,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from conftest import REPOSITORY
 from stored import as_described
+from transformers import AutoModelForCausalLM
 
 from axon_shell.cli.shared import print_json
 from axon_shell.config import parse
@@ -345,6 +348,31 @@ def test_a_killed_run_is_kept_up_to_its_last_flush(tmp_path: Path):
     if shown[-1]["reason"] == "interrupted":
         assert len(shown) - 1 >= 40  # those printed before the flush
     assert as_described(shown[:40]) == as_described(printed[:40])
+
+
+def test_vectors_are_kept_of_the_tokens_that_are_wanted(tmp_path: Path):
+    model = AutoModelForCausalLM.from_pretrained(REPOSITORY / "plugins/tiny_world/model", dtype=torch.float32)
+    rows = {}
+    for which in ("all", "prompt", "written", "none"):
+        words = ("The capital of France is", "--max-tokens", "2", "--temperature", "0", "--vectors", which, "--json")
+        messages = [json.loads(line) for line in shell("run", *words, home=tmp_path).stdout.splitlines()]
+        out = tmp_path / f"{which}.npz"
+        done = shell("sessions", "vectors", messages[0]["session"], "--output", str(out), "--json", home=tmp_path)
+        if which == "none":
+            assert done.returncode == 1 and "No vectors" in done.stderr
+            continue
+        found = np.load(out)
+        rows[which] = dict(
+            zip(found["blocks.2.hook_resid_post:positions"].tolist(), found["blocks.2.hook_resid_post"], strict=True)
+        )
+    ids = [step["token_id"] for step in messages if step["kind"] == "step"]
+    with torch.no_grad():
+        states = model(torch.tensor([ids]), output_hidden_states=True).hidden_states[3][0]
+    assert sorted(rows["all"]) == list(range(8))
+    assert sorted(rows["prompt"]) == list(range(6)) and sorted(rows["written"]) == [6, 7]
+    for which in rows.values():
+        for position, vector in which.items():
+            assert np.allclose(vector, states[position].numpy(), rtol=2e-3, atol=2e-3)
 
 
 def test_whoever_stops_reading_gets_no_traceback(shared: Path, paris: list[dict]):

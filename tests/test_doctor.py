@@ -220,7 +220,7 @@ def sessions(home: Path) -> Path:
 def test_a_sound_database_is_counted_and_left_as_it_is(sessions: Path) -> None:
     before = sessions.read_bytes()
     check = looked(storage)["Sessions"]
-    assert check.ok and "2 sessions" in check.found and "schema 003" in check.found and check.found.endswith("sound")
+    assert check.ok and "2 sessions" in check.found and "schema 004" in check.found and check.found.endswith("sound")
     assert sessions.read_bytes() == before
 
 

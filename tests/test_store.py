@@ -505,6 +505,7 @@ def undo_later_migrations(path: Path) -> None:
                     connection.execute(f"DROP {kind} {name}")
         connection.execute("DROP TABLE sessions_fts")
         connection.execute("DROP TABLE firings")
+        connection.execute("DROP TABLE vectors")
         for name in ("in_firings", "pinned", "note", "deleted_at", "parent", "bytes"):
             connection.execute(f"ALTER TABLE sessions DROP COLUMN {name}")
         connection.execute("DELETE FROM _sqlite_migrations WHERE name <> 'm001_sessions'")

@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from ..config import load_config
+from ..config import CHOICES, load_config
 from ..errors import StoreError
 from ..records import Message, Settings, require_prompt
 from .shared import (
@@ -53,6 +53,7 @@ NAMING, AT_ONCE = 5.0, 64  # seconds for naming features by their tokens, and fe
 @click.option("--repetition-penalty", type=float, help="Divides the logit of each token seen already.")
 @click.option("--seed", type=int, help="The same seed gives the same session; left out: a new one.")
 @click.option("--top-features", type=int, help="Features kept per position and SAE.")
+@click.option("--vectors", type=click.Choice(CHOICES["vectors"]), help="Store the vectors that SAEs read too.")
 @device_option
 @dtype_option
 @as_json
@@ -61,6 +62,7 @@ def run(
     after: str | None,
     model: str | None,
     saes: tuple[str, ...],
+    vectors: str | None,
     device: str | None,
     dtype: str | None,
     as_json: bool,
@@ -93,7 +95,16 @@ def run(
             loaded_saes = [load_sae(sae, loaded, status.update) for sae in sae_specs]
         reason, messages = "error", []
         stream = session.run(
-            new_uid(), prompt, loaded, loaded_saes, settings, annotate, store, stop.is_set, parent=parent
+            new_uid(),
+            prompt,
+            loaded,
+            loaded_saes,
+            settings,
+            annotate,
+            store,
+            stop.is_set,
+            parent=parent,
+            vectors=vectors or config.sessions.vectors,
         )
         for message in stream:
             show(message)

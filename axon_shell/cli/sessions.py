@@ -191,6 +191,34 @@ def numbers(row: dict[str, Any]) -> dict[str, Any]:
 
 
 @sessions_.command()
+@click.argument("session")
+@click.option("--output", metavar="FILE", help="Where to write. Left out: a name from the session.")
+@click.option("--force", is_flag=True, help="Replace the file if there is one.")
+@as_json
+def vectors(session: str, output: str | None, force: bool, as_json: bool) -> None:
+    """Write the vectors that the SAEs of a session read to a NumPy file."""
+    import numpy as np
+
+    with opened_store() as store:
+        uid, found = store.summary(session).uid, store.vectors(session)
+    if not found:
+        raise NotFound(f"No vectors of session {uid} were stored.", "`run --vectors all` stores those of a new one.")
+    arrays: dict[str, Any] = {}
+    for hook, parts in found.items():
+        first, width, data = parts[0]
+        arrays[hook] = np.frombuffer(data, "<f2").reshape(-1, width)
+        arrays[f"{hook}:positions"] = np.arange(first, first + len(arrays[hook]))
+    path = Path(output or f"session-{uid[-6:]}.npz")
+    with written_whole(path, force) as file:
+        np.savez(file, **arrays)
+    size = path.stat().st_size
+    if as_json:
+        print_json({"file": str(path.absolute()), "hooks": {h: list(arrays[h].shape) for h in found}, "bytes": size})
+    else:
+        print(f"{path} ({', '.join(f'{hook}: {len(arrays[hook])} positions' for hook in found)})")
+
+
+@sessions_.command()
 @as_json
 def rebuild(as_json: bool) -> None:
     """Derive anew what searching needs, should it ever be wrong."""

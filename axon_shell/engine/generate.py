@@ -28,13 +28,23 @@ NOTHING = Reading(l0=0, unexplained=0.0, features=())  # of BOS, whose huge acti
 BATCH_NUMBERS = 2_000_000
 
 
+Passed = Callable[[int, dict[str, torch.Tensor]], object]
+
+
 def generate(
-    model: Model, saes: Sequence[Sae], ids: Sequence[int], bos: bool, settings: Settings, stopped: Callable[[], bool]
+    model: Model,
+    saes: Sequence[Sae],
+    ids: Sequence[int],
+    bos: bool,
+    settings: Settings,
+    stopped: Callable[[], bool],
+    passed: Passed = lambda first, captured: None,
 ) -> Iterator[Step | End]:
     """Yield one Step per position of the prompt and of what the model adds to it, then one End.
 
     `ids` are the prompt's token ids (`Model.tokens`), the first of them BOS if `bos`; `stopped` is asked between
-    tokens. Raises EngineError when activations are not finite or memory runs out.
+    tokens; `passed` is told of each pass its first position and what came by at the hook points of the SAEs,
+    (positions, width). Raises EngineError when activations are not finite or memory runs out.
     """
     ids = list(ids)
     prompt = len(ids)
@@ -49,6 +59,7 @@ def generate(
         while not reason:
             new, fed, first = ids[fed:], len(ids), fed
             result = stream.feed(new)
+            passed(first, result.captured)
             share = (perf_counter() - then) / len(new)  # of the pass, for each of its positions
             then = perf_counter()
             for batch in batches(len(new), observe.batch):

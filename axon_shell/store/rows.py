@@ -160,6 +160,15 @@ def join_chunks(connection: sqlite3.Connection, session: int) -> None:
         )
 
 
+def write_vectors(connection: sqlite3.Connection, uid: str, hook: str, first: int, width: int, data: bytes) -> None:
+    """Add what passed a hook point to a session."""
+    connection.execute(
+        "INSERT OR REPLACE INTO vectors (session_id, hook, first_position, width, data)"
+        " SELECT id, ?, ?, ?, ? FROM sessions WHERE uid = ?",
+        (hook, first, width, data, uid),
+    )
+
+
 def running_owners(connection: sqlite3.Connection) -> list[str]:
     """The programs that say they are writing a session."""
     return [owner for (owner,) in connection.execute("SELECT DISTINCT owner FROM sessions WHERE status = 'running'")]
@@ -278,6 +287,18 @@ def read_messages(
             ms = mean_ms(connection, session)
             messages.append(End("interrupted", prompt_tokens, new_tokens, ms).as_message())
     return messages
+
+
+def read_vectors(connection: sqlite3.Connection, uid: str) -> dict[str, list[tuple[int, int, bytes]]]:
+    """What passed the hook points of a session, by hook point and in order."""
+    found: dict[str, list[tuple[int, int, bytes]]] = {}
+    for hook, first, width, data in connection.execute(
+        "SELECT hook, first_position, width, data FROM vectors"
+        " WHERE session_id = (SELECT id FROM sessions WHERE uid = ?) ORDER BY hook, first_position",
+        (uid,),
+    ):
+        found.setdefault(hook, []).append((first, width, data))
+    return found
 
 
 def read_steps(connection: sqlite3.Connection, session: int, skip: int, count: int) -> list[Message]:

@@ -118,6 +118,20 @@ def m003_library(db: Database) -> None:
             db.conn.execute(statement)
 
 
+def m004_vectors(db: Database) -> None:
+    """What SAEs have read, of the tokens that the user wants it of."""
+    db.conn.execute(
+        f"""CREATE TABLE vectors (
+            session_id INTEGER NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+            hook TEXT NOT NULL,             -- TransformerLens name
+            first_position INTEGER NOT NULL,
+            width INTEGER NOT NULL,
+            data BLOB NOT NULL,             -- float16, little-endian, position by position
+            PRIMARY KEY (session_id, hook, first_position)
+        ) {STRICT}"""
+    )
+
+
 TEXTS = "title, prompt, output, note"
 
 
@@ -133,4 +147,4 @@ BYTES = (
     " WHERE session_id = sessions.id)"
 )
 
-SESSIONS = Schema("sessions", [m001_sessions, m002_firings, m003_library])
+SESSIONS = Schema("sessions", [m001_sessions, m002_firings, m003_library, m004_vectors])

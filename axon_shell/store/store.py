@@ -208,6 +208,18 @@ class Store:
 
         return self.writer.call(act)
 
+    # -- vectors --------------------------------------------------------------
+
+    def keep_vectors(self, session: str, hook: str, first: int, width: int, data: bytes) -> None:
+        """Keep what passed a hook point from position `first` on: float16, little-endian, `width` numbers each."""
+        self.writer.call(lambda connection: rows.write_vectors(connection, session, hook, first, width, data))
+
+    def vectors(self, session: str) -> dict[str, list[tuple[int, int, bytes]]]:
+        """What is kept of a session by hook point: first position, width and numbers as for `keep_vectors`."""
+        uid = self.find(session)
+        nothing: dict[str, list[tuple[int, int, bytes]]] = {}
+        return self.read(lambda connection: rows.read_vectors(connection, uid), nothing)
+
     # -- features -------------------------------------------------------------
 
     def firings(self, sae: str, feature: int, limit: int = 50) -> list[Firing]:
