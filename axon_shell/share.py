@@ -25,6 +25,7 @@ from . import __version__
 from .errors import LabelFileError, SessionFileError
 from .labels import Labels, LabelStore
 from .labels.packs import as_line, as_others, checked, checksum, published_row
+from .labels.store import BROUGHT
 from .records import LabelFile, Message, SaeSpec, Settings
 from .store import SessionSummary, Store
 
@@ -121,9 +122,8 @@ def take_labels(path: Path, record: Mapping[str, Any], uid: str, labels: Labels,
     rows = [
         (feature, as_others(label)) for feature, label, _ in (checked(path, 0, row, spec) for row in record["rows"])
     ]
-    file = LabelFile(f"session:{uid}", "", 0)
-    listed = [*label_store.files(label_set), file.name]
-    return label_store.replace_files(label_set, [(file, [row for row in rows if row[1].text])], listed, complete=False)
+    file = LabelFile(f"session{BROUGHT}{uid}", "", 0)
+    return label_store.replace_files(label_set, [(file, [row for row in rows if row[1].text])])
 
 
 def read_shared(path: Path) -> Shared:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import random
 import subprocess
 import sys
+import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +27,7 @@ from axon_shell.bridge import Bridge
 from axon_shell.config import LabelSettings, read_config
 from axon_shell.errors import NotFound
 from axon_shell.hookspecs import LabelPublisher
-from axon_shell.labels import Labels, LabelStore, OwnLabel, Promoted
+from axon_shell.labels import Labels, LabelStore, Network, OwnLabel, Promoted, Web
 from axon_shell.labels.automatic import automatic
 from axon_shell.labels.ranking import ranked
 from axon_shell.labels.text import LONGEST, clean, clean_note, clean_token
@@ -273,6 +275,50 @@ def test_who_knows_what_decides_about_the_state(store: LabelStore) -> None:
             labels.require_feature("m/16k", feature)
 
 
+class Slow(Publisher):
+    """Answers when it may: odd features have a label, even ones none, and it does not know those divisible by ten."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.asked: list[int] = []
+
+    def look_up(self, web: object, label_set: str, features: Sequence[int]) -> dict[int, FeatureFacts | None]:
+        assert self.go.wait(20)
+        self.asked += features
+        return {n: self.details(web, label_set, n) for n in features}
+
+    def details(self, web: object, label_set: str, feature: int) -> FeatureFacts | None:
+        labels = (Label(f"{label_set} {feature}", self.name, "oai"),) if feature % 2 else ()
+        return FeatureFacts(labels) if feature % 10 else None
+
+
+def test_what_is_asked_for_is_on_its_way_until_it_comes(store: LabelStore) -> None:
+    publisher, messages = Slow(), queue.Queue()
+    labels = Labels([publisher], SAES, store, network=Network(Web(offline=False), messages.put))
+    assert told(labels, "m/16k", 1, 2, 10) == dict.fromkeys((1, 2, 10), (None, "pending", None))
+    assert told(labels, "m/none", 1)[1][1] == "absent"
+    publisher.go.set()
+    message = messages.get(timeout=20)
+    assert (message["kind"], message["sae"]) == ("labels", "m/16k")
+    assert message["labels"] == {
+        "1": {"label": "np/16k 1", "label_state": "labelled", "label_origin": "neuronpedia"},
+        "2": {"label": None, "label_state": "unlabelled", "label_origin": None},
+        "10": {"label": None, "label_state": "absent", "label_origin": None},
+    }
+    again = Labels([publisher], SAES, LabelStore(store.path.parent))  # what was answered is kept
+    assert told(again, "tuned/16k", 1, 2, 10) == told(labels, "m/16k", 1, 2, 10)
+    assert sorted(publisher.asked) == [1, 2, 10]
+    again.close()
+    labels.close()
+
+
+def test_offline_nobody_is_asked(store: LabelStore) -> None:
+    labels = Labels([Publisher()], SAES, store, network=Network(Web(offline=True), lambda message: None))
+    assert told(labels, "m/16k", 1) == {1: (None, "unavailable", None)}
+    assert labels.details("m/16k", 1)[2] == "unavailable"
+    labels.close()
+
+
 def test_labels_belong_to_one_width_and_to_the_same_sae_on_a_fine_tune(store: LabelStore) -> None:
     published(store, "np/16k", {1: "of the narrow one", 2: "of the narrow one"})
     published(store, "np/32k", {1: "of the wide one"})
@@ -306,7 +352,15 @@ def test_ones_own_label_wins_then_plugins_then_publishers_then_tokens(store: Lab
     }
     labels.edit("m/16k", 2, " \u200b ", "a note")
     assert told(labels, "m/16k", 2)[2][0] == "source 2" and labels.own("m/16k", 2) == OwnLabel("", "a note")
-    assert labels_with(store, settings=LabelSettings(prefer=("*/nobody",))).of("m/16k", [3])[3][0]
+
+
+def test_the_users_preference_decides_what_is_shown(store: LabelStore) -> None:
+    said = [(1, Label(f"by {method}", "neuronpedia", method, explainer="gpt-4o-mini")) for method in ("oai_x", "np_y")]
+    store.replace_files("np/16k", [(LabelFile("f", ""), said)], ["f"], complete=True)
+    assert told(labels_with(store), "m/16k", 1)[1][0] == "by oai_x"
+    preferring = labels_with(store, settings=LabelSettings(prefer=("np_*/*",)))
+    assert told(preferring, "m/16k", 1)[1][0] == "by np_y"
+    assert [one.text for one in preferring.all_of("m/16k", 1)] == ["by np_y", "by oai_x"]
 
 
 def test_tokens_never_change_a_state(store: LabelStore) -> None:

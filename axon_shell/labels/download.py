@@ -23,7 +23,7 @@ from .fetcher import Place, cleaned_label, of_another_sae
 from .files import objects_of
 from .rows import Row
 from .store import LabelStore
-from .web import Web, md5_in, md5_of
+from .web import Web, md5_in, md5_of, unwritable
 
 AT_ONCE = 4  # files
 ROOM = 100_000_000  # bytes that a download leaves free on the disk
@@ -83,7 +83,8 @@ def download(place: Place, store: LabelStore, web: Web, tell: Tell, cancelled: C
     fetch(offered.changed, folder, web, tell, cancelled)
     total = sum(file.size for file in offered.changed)
     tell("importing", total, total)
-    files = [(file, rows_of(folder / file.name, place)) for file in offered.changed]
+    stopped = stopper(cancelled, web)
+    files = [(file, rows_of(folder / file.name, place, stopped)) for file in offered.changed]
     store.replace_files(place.label_set, files, [file.name for file in offered.files], complete=True)
     shutil.rmtree(folder, ignore_errors=True)
     return offered
@@ -92,13 +93,15 @@ def download(place: Place, store: LabelStore, web: Web, tell: Tell, cancelled: C
 def fetch(files: tuple[LabelFile, ...], folder: Path, web: Web, tell: Tell, cancelled: Callable[[], bool]) -> None:
     """Bring files into a folder, several at a time; what is there whole is not fetched again."""
     total, there = sum(file.size for file in files), {file.name: 0 for file in files}
-    folder.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(folder).free < total + ROOM:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OSError as problem:
+        raise unwritable(folder, problem) from problem
+    if free < total + ROOM:
         raise NoSpace(f"The labels need {total / 1e6:,.0f} MB, and the disk has less.", "Free some space.")
     failed = threading.Event()
-
-    def stopped() -> bool:
-        return cancelled() or failed.is_set() or web.closed.is_set()
+    stopped = stopper(lambda: cancelled() or failed.is_set(), web)
 
     def told(name: str, count: int) -> None:
         there[name] = count
@@ -133,14 +136,20 @@ def fetch(files: tuple[LabelFile, ...], folder: Path, web: Web, tell: Tell, canc
         raise error
 
 
-def rows_of(path: Path, place: Place) -> Iterator[Row]:
+def stopper(cancelled: Callable[[], bool], web: Web) -> Callable[[], bool]:
+    """Whether to stop: the user wants it, or the program ends."""
+    return lambda: cancelled() or web.closed.is_set()
+
+
+def rows_of(path: Path, place: Place, stopped: Callable[[], bool]) -> Iterator[Row]:
     """The labels in a file of a publisher, cleaned; lines that are none are passed over.
 
-    Raises LabelFileError where the file cannot be read, or holds nothing of this set.
+    Raises LabelFileError where the file cannot be read, or holds nothing of this set, and Cancelled.
     """
-    seen = good = 0
+    good = 0
     for record in objects_of(path):
-        seen += 1
+        if stopped():
+            raise Cancelled("The labels that were here before stay.", "Start it again: it goes on from there.")
         row = place.publisher.row(record) if record else None
         if row is None or row[0] != place.label_set:
             continue
@@ -150,13 +159,13 @@ def rows_of(path: Path, place: Place) -> Iterator[Row]:
         if (label := cleaned_label(label)).text:
             good += 1
             yield feature, label
-    if seen and not good:
+    if not good:
         raise LabelFileError(f"{path.name} holds no labels of {place.label_set}.", "Try again later, or report this.")
 
 
 def folder_of(label_set: str) -> Path:
     """Where the files of a set lie until they are in the database."""
-    return homes.cache() / "labels" / re.sub(r"[^\w.-]+", "_", label_set)
+    return homes.cache() / "labels" / re.sub(r"^\.+|[^\w.-]+|^$", "_", label_set)
 
 
 class Downloads:

@@ -17,7 +17,8 @@ LARGEST_FILE = 256_000_000  # bytes, as it lies on the disk
 LARGEST_UNPACKED = 512_000_000
 LARGEST_LIST = 128_000_000  # of a file that is one JSON list, whose text is read at once
 LONGEST_LINE = 1_000_000
-MOST_LINES = 10_000_000  # several labels for each feature of the largest SAEs
+MOST_OBJECTS = 5_000_000  # several labels for each feature of the largest SAEs
+BLANK = object()  # an empty line
 GZIP = b"\x1f\x8b"
 
 
@@ -43,48 +44,66 @@ def objects_of(path: Path) -> Iterator[dict[str, Any] | None]:
     to its end, or is too large.
     """
     with opened(path) as file:
-        if first_character(file) == b"[":
-            text = file.read(LARGEST_LIST + 1)
-            if len(text) > LARGEST_LIST:
+        found = listed(path, file) if first_character(file) == b"[" else lined(path, file)
+        for number, one in enumerate(found):
+            if number == MOST_OBJECTS:
                 raise too_large(path)
-            try:
-                yield from objects_in(text.decode("utf-8-sig", "replace"))
-            except (ValueError, RecursionError) as error:
-                raise LabelFileError(f"{path} is no valid JSON: {error}.", "Get the file again.") from error
-            return
-        count = lines = 0
-        while line := file.readline(LONGEST_LINE + 1):
-            count, lines = count + len(line), lines + 1
-            if len(line) > LONGEST_LINE or count > LARGEST_UNPACKED or lines > MOST_LINES:
-                raise too_large(path)
-            if line.strip():
-                yield object_in(line)
+            if one is not BLANK:
+                yield one if isinstance(one, dict) else None
 
 
-def objects_in(text: str) -> Iterator[dict[str, Any] | None]:
-    """The objects of one JSON list, None for what is none; one at a time, as they take many times the text's room.
+def lined(path: Path, file: BinaryIO) -> Iterator[Any]:
+    """What stands on each line of a file; None where that is no JSON."""
+    count = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        count += len(line)
+        if len(line) > LONGEST_LINE or count > LARGEST_UNPACKED:
+            raise too_large(path)
+        yield object_in(line) if line.strip() else BLANK
 
-    Raises ValueError or RecursionError where it is no list.
-    """
-    scan, space = json.JSONDecoder().raw_decode, re.compile(r"[ \t\n\r]*")
 
-    def after(begin: int) -> int:
-        found = space.match(text, begin)
-        return found.end() if found else begin
+def listed(path: Path, file: BinaryIO) -> Iterator[Any]:
+    """The elements of a file that is one JSON list, one at a time: they take many times the room of their text."""
+    content = file.read(LARGEST_LIST + 1)
+    if len(content) > LARGEST_LIST:
+        raise too_large(path)
+    text, space = content.decode("utf-8-sig", "replace"), re.compile(r"[ \t\n\r]*")
 
-    at = after(text.index("[") + 1)
-    more = text[at : at + 1] != "]"
-    while more:
-        found, at = scan(text, at)
-        yield found if isinstance(found, dict) else None
-        at = after(at)
-        mark = text[at : at + 1]
-        if mark not in (",", "]"):
-            raise ValueError(f"a comma is missing at character {at}")
-        more = mark == ","
-        at = after(at + 1) if more else at
-    if after(at + 1) < len(text):
-        raise ValueError("something stands behind the list")
+    def behind_space(at: int) -> int:
+        found = space.match(text, at)
+        return found.end() if found else at
+
+    try:
+        at = behind_space(text.index("[") + 1)
+        more = text[at : at + 1] != "]"
+        while more:
+            found, length = element(text, at)
+            yield found
+            at = behind_space(at + length)
+            mark = text[at : at + 1]
+            if mark not in (",", "]"):
+                raise ValueError(f"a comma is missing at character {at}")
+            more = mark == ","
+            at = behind_space(at + 1) if more else at
+        if behind_space(at + 1) < len(text):
+            raise ValueError("something stands behind the list")
+    except (ValueError, RecursionError) as error:
+        raise LabelFileError(f"{path} is no valid JSON: {error}.", "Get the file again.") from error
+
+
+def element(text: str, at: int) -> tuple[Any, int]:
+    """What begins at a place of a JSON text, and its length. Raises ValueError where it is none, or too long."""
+    for room in (LONGEST_LINE // 100, LONGEST_LINE):  # the short one first: most fit, and each is a copy
+        part = text[at : at + room]
+        try:
+            found, length = json.JSONDecoder().raw_decode(part)
+        except ValueError:
+            if room == LONGEST_LINE:
+                raise
+        else:
+            if length < len(part):  # else it may go on, as a number does
+                return found, length
+    raise ValueError(f"what begins at character {at} has no end")
 
 
 def object_in(line: bytes) -> dict[str, Any] | None:

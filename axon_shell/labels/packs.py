@@ -5,8 +5,9 @@
     {"i": 123, "d": "text", "o": "neuronpedia", "t": "method", "m": "explainer", "s": 0.4, "st": "score", "id": "..."}
     {"i": 124, "d": "the user's own label", "o": "you", "n": "note"}
 
-`rows` and `sha256` are of the lines that follow. Packs hold no texts at which features fire: those quote other people's
-documents. Files of publishers are taken too: what they export, and Neuronpedia's older exports, one JSON list.
+`rows` and `sha256` are of the lines that follow, as JSON without spaces. Packs hold no texts at which features fire:
+those quote other people's documents. Files of publishers are taken too: what they export, and Neuronpedia's older
+exports, one JSON list.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from .files import objects_of
 from .labels import NOTE_LENGTH, OWN_LENGTH, Labels
 from .ranking import HUMAN
 from .rows import OwnLabel, Row
-from .store import LabelStore
+from .store import BROUGHT, LabelStore
 from .text import clean, clean_note
 
 FORMAT, VERSION = "axon-shell-labels", 1
@@ -163,10 +164,9 @@ def import_pack(
         if count != header.get("rows") or digest.hexdigest() != header.get("sha256"):
             raise damaged(path, "it is not whole")
 
-    file = LabelFile(f"{PACK}:{path.name}", "", path.stat().st_size, str(header.get("sha256", "")))
+    file = LabelFile(f"{PACK}{BROUGHT}{path.name}", "", path.stat().st_size, str(header.get("sha256", "")))
     label_set = labels.set_of(spec.id)
-    listed = [*store.files(label_set), file.name]
-    added = store.replace_files(label_set, [(file, rows())], listed, complete=False)
+    added = store.replace_files(label_set, [(file, rows())])
     there = store.known(spec.id, label_set, own).own
     for feature, written in own.items():
         if feature not in there:
@@ -249,9 +249,8 @@ def import_published(labels: Labels, store: LabelStore, path: Path, sae: str) ->
     for label_set in sets:
         spec = labels.saes[sae or labels.saes_by_set[label_set][0]]
         file = LabelFile(path.name, "", path.stat().st_size)
-        listed = [*store.files(label_set), file.name]
         rows = rows_of_set(labels.publishers, path, label_set, spec.width)
-        added = store.replace_files(label_set, [(file, rows)], listed, complete=False)
+        added = store.replace_files(label_set, [(file, rows)])
         found.append(Imported(spec.id, label_set, added, 0, lines - added))
     return found
 

@@ -44,6 +44,7 @@ T = TypeVar("T")
 DAY = 24 * 3600
 UNLABELLED_FOR, ABSENT_FOR, BLOCKED_FOR = 30 * DAY, 7 * DAY, DAY  # seconds that a negative answer counts
 MOST_WORDS = 16  # of a search
+BROUGHT = ":"  # in the names of what a pack or a session brought, "pack:…": no publisher lists those
 OTHER_PROGRAMS = 1.0  # seconds until what another program wrote is noticed at the latest
 
 
@@ -249,18 +250,25 @@ class LabelStore:
                     keep_facts(connection, set_id, feature, origin, facts, whole, moment)
 
     def replace_files(
-        self, label_set: str, files: Sequence[tuple[LabelFile, Iterable[Row]]], listed: Iterable[str], complete: bool
+        self,
+        label_set: str,
+        files: Sequence[tuple[LabelFile, Iterable[Row]]],
+        listed: Iterable[str] | None = None,
+        complete: bool = False,
     ) -> int:
         """Put the labels of files in the place of those that these files brought before, all or nothing.
 
-        `listed` are the names of all files that the set has now: labels of others go. Gives the number of labels.
+        `listed` are the names of all files that the publisher has of the set now: labels out of others of its files
+        go. `complete`: the set is whole with them. Gives the number of labels.
         """
         moment, count = now(), 0
         with self.writes() as connection:
             set_id = set_named(connection, label_set)
             there = {name for (name,) in connection.execute("SELECT name FROM files WHERE set_id = ?", (set_id,))}
-            for name in there - set(listed):
-                forget_file(connection, set_id, name)
+            if listed is not None:
+                for name in there - set(listed):
+                    if BROUGHT not in name:
+                        forget_file(connection, set_id, name)
             for file, rows in files:
                 forget_file(connection, set_id, file.name)
                 added = insert(connection, set_id, rows, file.name, moment)

@@ -256,7 +256,9 @@ class Web:
             headers |= {"Range": f"bytes={have}-", "If-Range": etag}
         with self.answer("GET", url, headers) as answer:
             if answer.status_code in (403, 404):
-                raise NotFound(f"{host(url)} has nothing at {urlsplit(url).path}.", "The list may have changed: start again.")
+                raise NotFound(
+                    f"{host(url)} has nothing at {urlsplit(url).path}.", "The list may have changed: start again."
+                )
             if answer.status_code == 416:  # there is no such rest: begin anew
                 part.unlink(missing_ok=True)
                 raise Retry(DownloadError(f"{part.stem} could not be resumed.", "Try again."))
