@@ -5,6 +5,7 @@ The names below are all that a plugin may use.
 
 from .config import Config
 from .errors import AxonError, DownloadError, NotFound, PluginError, WeightsError
+from .graph import Edge, Graph, Node, graph_of
 from .hookspecs import Web, hookimpl
 from .published import published_saes
 from .records import (
@@ -30,13 +31,16 @@ __all__ = [
     "Config",
     "Context",
     "DownloadError",
+    "Edge",
     "Exporter",
     "FeatureFacts",
+    "Graph",
     "HubFiles",
     "Label",
     "LabelFile",
     "Message",
     "ModelSpec",
+    "Node",
     "NotFound",
     "PluginError",
     "PublishedSae",
@@ -45,6 +49,7 @@ __all__ = [
     "Web",
     "WeightsError",
     "__version__",
+    "graph_of",
     "hookimpl",
     "hub_model",
     "published_saes",

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
+from .records import Message
+
+if TYPE_CHECKING:
+    import numpy as np  # otherwise where it is needed: every start imports this module
 
 By = Literal["lift", "count"]
 Firing = Sequence[tuple[int, float]]  # the features of one position with their activations
@@ -48,11 +51,22 @@ class Graph:
     edges_total: int  # pairs among the drawn nodes that fired together often enough
 
 
+def graph_of(
+    messages: Sequence[Message], sae: str, by: By = "lift", edges_per_node: int = 3, max_nodes: int = 2000
+) -> Graph:
+    """The graph of one SAE's features in these messages of a session, of which the last step is the cursor."""
+    steps = [m for m in messages if m["kind"] == "step" and not m.get("is_bos") and sae in m["saes"]]
+    firings = [[(f["feature"], f["activation"]) for f in step["saes"][sae]["features"]] for step in steps]
+    return graph(firings, by, edges_per_node, max_nodes, steps[0]["position"] if steps else 0)
+
+
 def graph(firings: Sequence[Firing], by: By, edges_per_node: int, max_nodes: int, start: int = 0) -> Graph:
     """The graph of what fired in these positions, of which the first is position `start` and the last is the cursor.
 
     Drawn are the features that fire at the cursor and, of the others, those with the largest sum of activations.
     """
+    import numpy as np
+
     lengths = [len(firing) for firing in firings]
     pairs = [pair for firing in firings for pair in firing]
     if not pairs:
@@ -109,6 +123,8 @@ def strongest(strength: np.ndarray, together: np.ndarray, per_node: int) -> np.n
 
     Equal strengths are told apart by the count, then by the order of the nodes, so that the picture is stable.
     """
+    import numpy as np
+
     order = np.lexsort((-together, -strength))[:, :per_node]  # along the last axis
     chosen = np.zeros(strength.shape, bool)
     np.put_along_axis(chosen, order, True, axis=1)
