@@ -23,7 +23,7 @@ from axon_shell.graph import graph
 from axon_shell.plugins import catalogue
 
 UID = "0199a212-0000-7000-8000-000000000001"
-FORMATS = ("jsonl", "csv", "json", "graphml", "gexf", "svg", "html")
+FORMATS = ("html", "json", "jsonl", "csv", "graphml", "gexf", "svg")
 XML = ("graphml", "gexf", "svg")
 SVG = "{http://www.w3.org/2000/svg}"
 HOSTILE = [
