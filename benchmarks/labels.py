@@ -41,7 +41,7 @@ def main() -> None:
         publisher = next(one for one in sources if isinstance(one, LabelPublisher))
         place = Place(publisher, SAE, saes[SAE])
         store = LabelStore(Path(folder) / "home")
-        parts = [(LabelFile(path.name, "", path.stat().st_size), rows_of(path, place)) for path in files]
+        parts = [(LabelFile(path.name, "", path.stat().st_size), rows_of(path, place, lambda: False)) for path in files]
         importing = timed(lambda: store.replace_files(SAE, parts, [path.name for path in files], complete=True), 1)
         labels = Labels(sources, saes, store)
         print(f"{len(files)} files, {size / 1e6:.0f} MB; database {store.path.stat().st_size / 1e6:.0f} MB\n")
