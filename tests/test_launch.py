@@ -557,7 +557,7 @@ class TestStarts:
                 silent.settimeout(60)
                 silent.accept()  # pip is at work
                 hanging.send_signal(number)
-                _, err = hanging.communicate(timeout=30)
+                _, err = hanging.communicate(timeout=90)
             if number == signal.SIGKILL:
                 assert hanging.returncode == -signal.SIGKILL
             else:
