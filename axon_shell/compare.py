@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-from .records import Message
+from .records import Message, steps_of
 
 Fired = dict[int, float]  # features of one position with their activations
 
@@ -94,11 +94,6 @@ def compare(a: Sequence[Message], b: Sequence[Message], sae_a: str, sae_b: str) 
 def sides(a: Total, b: Total, same: bool) -> list[tuple[Total, Total]]:
     """What is compared of a number of a feature: of two SAEs it stands for two features, which share nothing."""
     return [(a, b)] if same else [pair for pair in ((a, NOTHING), (NOTHING, b)) if pair != (NOTHING, NOTHING)]
-
-
-def steps_of(messages: Sequence[Message]) -> list[Message]:
-    """The steps of a session without BOS."""
-    return [one for one in messages if one["kind"] == "step" and not one.get("is_bos")]
 
 
 def aligned(a: Sequence[Message], b: Sequence[Message]) -> tuple[tuple[int, int], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 OPENING_WAIT = 2.0  # seconds for another program to let go of the database while this one starts
 WRITING_WAIT = 10.0  # ... and while it is written in the background, which keeps nobody waiting
 READING_WAIT = 2.0
+MOST_WORDS = 16  # of a search
 
 # For tables: SQLite checks the kinds of values where it is new enough to know how.
 STRICT = "STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
@@ -43,7 +45,7 @@ class Schema:
 
     def applied(self, connection: sqlite3.Connection) -> set[str]:
         """Names of the migrations that a database has seen; empty for a new one. Reads only."""
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
+        if not has_table(connection, "_sqlite_migrations"):
             return set()
         rows = connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (self.name,))
         return {name for (name,) in rows}
@@ -239,6 +241,22 @@ def connect(path: Path, mode: str, wait: float) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether a database has a table."""
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
+
+
+def as_match(words: Sequence[str]) -> str:
+    """Words as FTS5 takes them for what they are: all must be there, of the last one the beginning."""
+    marked = ['"' + word.replace('"', '""').replace("\0", "") + '"' for word in words]
+    return " AND ".join([*marked[:-1], marked[-1] + "*"])
+
+
+def as_like(word: str) -> str:
+    """A word anywhere in a text, as LIKE takes it with the escape character "!"."""
+    return "%" + re.sub("([%_!])", "!\\1", word) + "%"
 
 
 def has_full_text(connection: sqlite3.Connection) -> bool:

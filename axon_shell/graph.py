@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from .records import Message
+from .records import Message, steps_of
 
 if TYPE_CHECKING:
     import numpy as np  # otherwise where it is needed: every start imports this module
@@ -55,7 +55,7 @@ def graph_of(
     messages: Sequence[Message], sae: str, by: By = "lift", edges_per_node: int = 3, max_nodes: int = 2000
 ) -> Graph:
     """The graph of one SAE's features in these messages of a session, of which the last step is the cursor."""
-    steps = [m for m in messages if m["kind"] == "step" and not m.get("is_bos") and sae in m["saes"]]
+    steps = [step for step in steps_of(messages) if sae in step["saes"]]
     firings = [[(f["feature"], f["activation"]) for f in step["saes"][sae]["features"]] for step in steps]
     return graph(firings, by, edges_per_node, max_nodes, steps[0]["position"] if steps else 0)
 

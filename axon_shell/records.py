@@ -6,7 +6,7 @@ features and the distribution it predicts for `p + 1`. Position 0 is BOS where t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -190,6 +190,11 @@ class Problem:
 
 
 # -- a session ----------------------------------------------------------------
+
+
+def steps_of(messages: Iterable[Message]) -> list[Message]:
+    """The steps among messages without BOS, which is the same for every prompt."""
+    return [message for message in messages if message["kind"] == "step" and not message.get("is_bos")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from .analysers import Analysers
 from .errors import StoreError, as_axon_error
 from .labels import Labels, Promoted, as_fields
 from .provenance import provenance
-from .records import End, Message, Problem, Settings
+from .records import End, Message, Problem, Settings, steps_of
 from .store import Store
 
 if TYPE_CHECKING:
@@ -104,10 +104,9 @@ def replay(session: str, store: Store, annotate: Annotator, after: int = -1, lim
 def undescribed(messages: Iterable[Message], labels: Labels) -> dict[str, list[int]]:
     """The features that fired in a session and that nobody has described, by SAE, in the order in which they fired."""
     fired: dict[str, dict[int, None]] = {}
-    for message in messages:
-        if message["kind"] == "step" and not message.get("is_bos"):
-            for sae, reading in message["saes"].items():
-                fired.setdefault(sae, {}).update({active["feature"]: None for active in reading["features"]})
+    for step in steps_of(messages):
+        for sae, reading in step["saes"].items():
+            fired.setdefault(sae, {}).update({active["feature"]: None for active in reading["features"]})
     return {
         sae: [feature for feature, (_, state) in labels.of(sae, features).items() if state != "labelled"]
         for sae, features in fired.items()

@@ -11,7 +11,6 @@ It holds no code, and what is read is checked value by value. The checksum is of
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import re
 import zlib
@@ -24,7 +23,7 @@ from typing import Any, BinaryIO
 from . import __version__
 from .errors import LabelFileError, SessionFileError
 from .labels import Labels, LabelStore
-from .labels.packs import as_line, as_others, checked, checksum, published_row
+from .labels.packs import as_line, as_others, checked, checksum, published_row, write_packed
 from .labels.store import BROUGHT
 from .records import LabelFile, Message, SaeSpec, Settings
 from .store import SessionSummary, Store
@@ -73,11 +72,8 @@ def write_shared(summary: SessionSummary, messages: Sequence[Message], labels: L
         "title": summary.title,
         "note": summary.note,
         "messages": len(messages),
-        "sha256": checksum(lines),
     }
-    with gzip.GzipFile(fileobj=file, mode="wb", mtime=0, filename="") as packed:
-        packed.write(as_line(header))
-        packed.writelines(lines)
+    write_packed(header, lines, file)
 
 
 def label_records(messages: Sequence[Message], labels: Labels) -> Iterator[dict[str, Any]]:
@@ -136,11 +132,9 @@ def read_shared(path: Path) -> Shared:
         raise SessionFileError(
             f"{path} is of version {header.get('version')!r:.20} of the format.", "Update AXON Shell."
         )
-    digest = hashlib.sha256()
-    for line in lines[1:]:
-        digest.update(line + b"\n")
+    whole_file = checksum(line + b"\n" for line in lines[1:]) == header.get("sha256")
     uid, count = header.get("session"), header.get("messages")
-    if digest.hexdigest() != header.get("sha256") or not isinstance(count, int) or not 1 <= count <= len(lines) - 1:
+    if not whole_file or not isinstance(count, int) or not 1 <= count <= len(lines) - 1:
         raise damaged(path, "it is not as it was written")
     if not (isinstance(uid, str) and UID.fullmatch(uid)):
         raise damaged(path, "it names no session")

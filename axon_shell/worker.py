@@ -150,8 +150,7 @@ class Worker:
     def rename(self, sae: str, features: list[int]) -> None:
         """Tell what features are called now, as there is something new to say of them."""
         if features:
-            self.annotate.labels.forget(sae, features)
-            self.annotate.labels.tell_names(sae, features)
+            self.annotate.labels.tell_anew(sae, features)
 
     def name_undescribed(self, uid: str) -> None:
         """Have named by their tokens what fired in the session just generated and nobody has described."""

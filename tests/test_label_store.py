@@ -17,6 +17,7 @@ from string import ascii_lowercase
 
 import pytest
 from conftest import REPOSITORY
+from damage import fill_with_garbage, spoil_the_schema, write_a_few_words
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_store_faults import needs_posix, unwritable
@@ -406,21 +407,7 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 3])
 
 
-def garbage(path: Path) -> None:
-    path.write_bytes(random.Random(0).randbytes(path.stat().st_size))
-
-
-def words_instead(path: Path) -> None:
-    path.write_text("These are no labels.")
-
-
-def spoilt_schema(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[100:4096] = b"\xff" * 3996
-    path.write_bytes(content)
-
-
-@pytest.mark.parametrize("damage", [truncated, garbage, words_instead, spoilt_schema])
+@pytest.mark.parametrize("damage", [truncated, fill_with_garbage, write_a_few_words, spoil_the_schema])
 def test_a_damaged_file_is_set_aside_and_a_new_one_works(folder: Path, damage: Callable[[Path], None]) -> None:
     path = folder / "labels.db"
     damage(path)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
+from damage import fill_with_garbage, spoil_the_schema, write_a_few_words
 from stored import record, session_messages, start_message, step_message
 from test_store import agrees, eventually_entered, left, old_store
 
@@ -234,20 +235,6 @@ def test_several_programs_may_start_at_the_same_moment(home: Path, begin: str) -
 
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
-
-
-def fill_with_garbage(path: Path) -> None:
-    path.write_bytes(random.Random(0).randbytes(path.stat().st_size))
-
-
-def write_a_few_words(path: Path) -> None:
-    path.write_text("This is not a database.")
-
-
-def spoil_the_schema(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[100:4096] = b"\xff" * 3996
-    path.write_bytes(content)
 
 
 @pytest.mark.parametrize("damage", [truncate, fill_with_garbage, write_a_few_words, spoil_the_schema])

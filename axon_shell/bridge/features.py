@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ..records import AUTOMATIC, Label
+from ..labels import as_record, hit_record
+from ..records import AUTOMATIC
 from .checks import bounded
 from .part import Part
 
@@ -65,11 +66,7 @@ class Features(Part):
         limit = bounded(limit, 1, 500)
         found = self.labels.search(text[:LONGEST_SEARCH], sae, limit + 1)
         return {
-            "found": [
-                {"sae": name, "feature": hit.feature, "label": hit.label.text}
-                | {"origin": hit.label.origin, "method": hit.label.method, "explainer": hit.label.explainer}
-                for name, hit in found[:limit]
-            ],
+            "found": [hit_record(name, hit) for name, hit in found[:limit]],
             "more": len(found) > limit,
         }
 
@@ -98,8 +95,3 @@ class Features(Part):
         """Ask again at once for labels that could not be had."""
         self.labels.retry()
         return {}
-
-
-def as_record(label: Label) -> dict[str, Any]:
-    """A label as the page shows it."""
-    return {name: value for name, value in asdict(label).items() if name != "id"}

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 
 from .. import homes
 from ..errors import ExportError, Refused
-from ..graph import By, graph
+from ..graph import By, graph_of
 from ..labels import as_fields
-from ..records import Message
+from ..records import Message, steps_of
 from ..session import replay
 from ..sessions import AXON, compared, session_file
 from ..share import SUFFIX, take_in
@@ -128,13 +128,9 @@ class Past(Part):
     ) -> dict[str, Any]:
         """The nodes and edges of what fired up to and including a position."""
         found = self._unnamed(session, max(position, 0) + 2)  # the start and the steps up to the position
-        steps = [m for m in found if m["kind"] == "step" and not m.get("is_bos")]
-        steps = [m for m in steps if m["position"] <= position and sae in m["saes"]]
-        firings = [[(f["feature"], f["activation"]) for f in m["saes"][sae]["features"]] for m in steps]
-        start = steps[0]["position"] if steps else 0
-        drawn = graph(firings, by, bounded(edges_per_node, 1, 20), bounded(max_nodes, 1, 2000), start)
-        now = {feature for feature, _ in firings[-1]} if firings else set()
-        nodes = sorted(drawn.nodes, key=lambda node: node.feature not in now)  # what fires at the cursor is asked first
+        steps = [step for step in steps_of(found) if step["position"] <= position]
+        drawn = graph_of(steps, sae, by, bounded(edges_per_node, 1, 20), bounded(max_nodes, 1, 2000))
+        nodes = sorted(drawn.nodes, key=lambda node: -node.last)  # what fires at the cursor is asked first
         named = self.labels.of(sae, [node.feature for node in nodes], visible=True)
         return {
             "position": position,

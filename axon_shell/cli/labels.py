@@ -124,14 +124,12 @@ def export(sae: str, output: str | None, own: bool, force: bool, as_json: bool) 
 @as_json
 def search(text: str, sae: str, limit: int, as_json: bool) -> None:
     """Search labels: every word must be there, of the last one the beginning."""
+    from ..labels import hit_record
+
     with here(read_config().config) as labels:
         if sae:
             sae_named(labels, sae)
-        rows = [
-            {"sae": name, "feature": hit.feature, "label": hit.label.text, "origin": hit.label.origin}
-            | {"method": hit.label.method, "explainer": hit.label.explainer}
-            for name, hit in labels.search(text, sae, limit)
-        ]
+        rows = [hit_record(name, hit) for name, hit in labels.search(text, sae, limit)]
     listed(rows, {"sae": "SAE", "feature": "Feature", "label": "Label", "origin": "From"}, as_json)
 
 
@@ -154,13 +152,15 @@ def status(sae: str | None, as_json: bool) -> None:
 @as_json
 def show(sae: str, feature: int, as_json: bool) -> None:
     """Every label of a feature: who says so, how it was found, how sure that is."""
+    from ..labels import as_record
+
     with here(read_config().config) as labels:
         sae_named(labels, sae)
         labels.require_feature(sae, feature)
         found, own = labels.all_of(sae, feature), labels.own(sae, feature)
         state = labels.of(sae, [feature])[feature][1]
     if as_json:
-        rows = [{name: value for name, value in asdict(label).items() if name != "id"} for label in found]
+        rows = [as_record(label) for label in found]
         print_json({"sae": sae, "feature": feature, "state": state, "labels": rows, "note": own.note if own else ""})
         return
     console = Console(highlight=False)

@@ -15,9 +15,20 @@ web.py        asking servers politely
 text.py       text from strangers, made safe to keep
 """
 
-from .labels import Labels, Named, Network, as_fields
+from .labels import Labels, Named, Network, as_fields, as_record, hit_record
 from .rows import OwnLabel, Promoted
 from .store import LabelStore
 from .web import Web
 
-__all__ = ["LabelStore", "Labels", "Named", "Network", "OwnLabel", "Promoted", "Web", "as_fields"]
+__all__ = [
+    "LabelStore",
+    "Labels",
+    "Named",
+    "Network",
+    "OwnLabel",
+    "Promoted",
+    "Web",
+    "as_fields",
+    "as_record",
+    "hit_record",
+]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from typing import TypeVar
@@ -161,19 +162,15 @@ class Labels:
 
     def known(self, sae: str, features: Iterable[int]) -> Known:
         """What the database says about the names of features; nothing, and a problem told, where it cannot be read."""
-        try:
+        with self.telling("labels.db"):
             return self.store.known(sae, self.set_of(sae), features) if self.store else NOTHING
-        except StoreError as error:
-            self.tell_once(Problem("labels.db", error.message, error.hint))
-            return NOTHING
+        return NOTHING
 
     def pieces(self, sae: str, features: list[int]) -> Mapping[int, Pieces]:
         """The tokens that features fire on in stored sessions."""
-        try:
+        with self.telling("sessions.db"):
             return self.fires_on(sae, features) if features else {}
-        except StoreError as error:
-            self.tell_once(Problem("sessions.db", error.message, error.hint))
-            return {}
+        return {}
 
     def forget(self, sae: str = "", features: Iterable[int] | None = None) -> None:
         """Look up anew what some features of an SAE, all of them, or everything is called."""
@@ -213,8 +210,7 @@ class Labels:
         if not self.store:
             raise StoreError("There is no label database.", "Start AXON Shell again.")
         self.store.put_own(sae, feature, OwnLabel(clean(label, OWN_LENGTH), clean_note(note, NOTE_LENGTH)))
-        self.forget(sae, [feature])
-        self.tell_names(sae, [feature])
+        self.tell_anew(sae, [feature])
 
     def statistics(self, sae: str, feature: int) -> dict[str, float]:
         """What was measured about a feature, by the first source that did."""
@@ -231,11 +227,9 @@ class Labels:
         """
         origin, facts, whole = "", FeatureFacts(), False
         label_set, place = self.set_of(sae), self.place_of(sae)
-        try:
+        with self.telling("labels.db"):
             if self.store and (found := self.store.facts(label_set, feature)):
                 origin, facts, whole = found
-        except StoreError as error:
-            self.tell_once(Problem("labels.db", error.message, error.hint))
         if whole:
             return origin, facts, "known"
         state = "absent"
@@ -259,13 +253,11 @@ class Labels:
 
     def put_promoted(self, sae: str, found: Mapping[int, Promoted]) -> bool:
         """Keep the tokens that features promote, and tell whether that worked; else they are computed another time."""
-        try:
+        with self.telling("labels.db"):
             if self.store:
                 self.store.put_promoted(sae, found)
-        except StoreError as error:
-            self.tell_once(Problem("labels.db", error.message, error.hint))
-            return False
-        return self.store is not None
+                return True
+        return False
 
     # -- sets -----------------------------------------------------------------
 
@@ -402,8 +394,7 @@ class Labels:
     def answered(self, label_set: str, features: list[int]) -> None:
         """Features of a set were answered, or cannot be for now: tell their names."""
         for sae in self.saes_by_set.get(label_set, ()):
-            self.forget(sae, features)
-            self.tell_names(sae, features)
+            self.tell_anew(sae, features)
 
     def set_arrived(self, label_set: str) -> None:
         """A whole set has come: everything may have changed."""
@@ -414,8 +405,9 @@ class Labels:
             if self.network:
                 self.network.tell({"kind": "labels", "sae": sae, "labels": None})
 
-    def tell_names(self, sae: str, features: Iterable[int]) -> None:
-        """Tell what features are called now."""
+    def tell_anew(self, sae: str, features: Iterable[int]) -> None:
+        """Look up anew what features are called, and tell it."""
+        self.forget(sae, features)
         if self.network:
             self.network.tell(self.message(sae, features))
 
@@ -430,15 +422,34 @@ class Labels:
             self.failures.append(Problem(f"label source {source.name}", message, hint))
             return nothing
 
-    def tell_once(self, problem: Problem) -> None:
-        """Note a problem, unless it is known."""
-        if problem not in self.failures:
-            self.failures.append(problem)
+    @contextmanager
+    def telling(self, name: str) -> Iterator[None]:
+        """Go on where a database fails, and note that as a problem, unless it is known."""
+        try:
+            yield
+        except StoreError as error:
+            problem = Problem(name, error.message, error.hint)
+            if problem not in self.failures:
+                self.failures.append(problem)
 
 
 def holds(sae: str, source: LabelSource) -> bool:
     """Whether a source holds the labels of an SAE."""
     return source.has(sae)
+
+
+def as_record(label: Label) -> Message:
+    """A label as one JSON object."""
+    return {name: value for name, value in asdict(label).items() if name != "id"}
+
+
+def hit_record(sae: str, hit: Hit) -> Message:
+    """A label that a search found as one JSON object."""
+    label = hit.label
+    return {
+        **{"sae": sae, "feature": hit.feature, "label": label.text},
+        **{"origin": label.origin, "method": label.method, "explainer": label.explainer},
+    }
 
 
 def as_fields(label: Label | None, state: str) -> Message:

@@ -77,12 +77,16 @@ def write_pack(labels: Labels, store: LabelStore, spec: SaeSpec, file: BinaryIO,
         "sae": spec.id,
         "width": spec.width,
         "rows": len(lines),
-        "sha256": checksum(lines),
     }
-    with gzip.GzipFile(fileobj=file, mode="wb", mtime=0, filename="") as packed:
-        packed.write(as_line(header))
-        packed.writelines(lines)
+    write_packed(header, lines, file)
     return len(lines)
+
+
+def write_packed(header: Mapping[str, Any], lines: Sequence[bytes], file: BinaryIO) -> None:
+    """Lines, packed, behind a header that has their checksum; the same lines give the same bytes."""
+    with gzip.GzipFile(fileobj=file, mode="wb", mtime=0, filename="") as packed:
+        packed.write(as_line({**header, "sha256": checksum(lines)}))
+        packed.writelines(lines)
 
 
 def as_line(record: Mapping[str, Any]) -> bytes:

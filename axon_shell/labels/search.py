@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..database import as_like, as_match, has_table
 from ..records import OWN, Label
 from .rows import LABEL, label_from
 
@@ -50,17 +51,15 @@ def search_sets(connection: sqlite3.Connection, words: Sequence[str], places: Se
     if not wanted:
         return []
     indexed = [word for word in words if re.search(r"[^\W_]", word)]
-    index = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'labels_fts'").fetchone()
-    full_text = bool(indexed and index)
+    full_text = bool(indexed) and has_table(connection, "labels_fts")
     if full_text:
         within = f" AND place : ({' OR '.join(f'set{number}' for number in wanted)})" if places else ""
         where = "id IN (SELECT rowid FROM labels_fts WHERE labels_fts MATCH ? LIMIT ?)"
-        values: tuple[Any, ...] = (f"text : ({' AND '.join(quoted(indexed))}){within}", max(LOOKED_AT, limit))
+        values: tuple[Any, ...] = (f"text : ({as_match(indexed)}){within}", max(LOOKED_AT, limit))
     else:
         like = " AND ".join("text LIKE ? ESCAPE '!'" for _ in words)
         where = f"set_id IN (SELECT value FROM json_each(?)) AND {like} LIMIT ?"
-        marks = ["%" + re.sub("([%_!])", "!\\1", word) + "%" for word in words]
-        values = (json.dumps(wanted), *marks, max(LOOKED_AT, limit))
+        values = (json.dumps(wanted), *map(as_like, words), max(LOOKED_AT, limit))
     rows = connection.execute(f"SELECT set_id, feature, {LABEL} FROM labels WHERE {where}", values)
     hits = [Hit(sets[set_id], feature, label_from(rest)) for set_id, feature, *rest in rows]
     if not full_text:  # then also words within others were found
@@ -80,9 +79,3 @@ def standing(word: str, whole: bool = True) -> re.Pattern[str]:
 def place_of(hit: Hit) -> tuple[Any, ...]:
     """What hits are sorted by: the short ones first, always in the same order."""
     return len(hit.label.text), hit.feature, hit.label.text, hit.label.method, hit.label.explainer
-
-
-def quoted(words: Sequence[str]) -> list[str]:
-    """Words as FTS5 takes them for what they are; of the last one the beginning is enough."""
-    marked = ['"' + word.replace('"', '""').replace("\0", "") + '"' for word in words]
-    return [*marked[:-1], marked[-1] + "*"]

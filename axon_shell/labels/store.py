@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from ..database import DatabaseFile, damaged, transaction
+from ..database import MOST_WORDS, DatabaseFile, damaged, has_table, transaction
 from ..errors import StoreError
 from ..records import FeatureFacts, LabelFile, Problem
 from .rows import (
@@ -43,7 +43,6 @@ from .text import clean
 T = TypeVar("T")
 DAY = 24 * 3600
 UNLABELLED_FOR, ABSENT_FOR, BLOCKED_FOR = 30 * DAY, 7 * DAY, DAY  # seconds that a negative answer counts
-MOST_WORDS = 16  # of a search
 BROUGHT = ":"  # in the names of what a pack or a session brought, "pack:…": no publisher lists those
 OTHER_PROGRAMS = 1.0  # seconds until what another program wrote is noticed at the latest
 
@@ -121,8 +120,8 @@ class LabelStore:
             connection = self.reader(file)
             try:
                 connection.execute("BEGIN")  # all its queries see the same moment
-                made = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'label_sets'").fetchone()
-                answer = question(connection) if made else nothing  # else the file is being made
+                # Without its tables the file is being made.
+                answer = question(connection) if has_table(connection, "label_sets") else nothing
                 connection.execute("COMMIT")
             except BaseException:
                 connection.close()

@@ -175,7 +175,7 @@ class Web:
                 text = self.body_of(answer, LARGEST_ANSWER)
                 kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
                 if answer.status_code == 404 and kind == "application/json":  # a page would be of something in between
-                    raise NotFound(f"{host(url)} has nothing at {urlsplit(url).path}.", "")
+                    raise nothing_at(url)
                 self.require_good(answer)
                 if kind != "application/json":
                     hint = "If this network wants you to log in, do so in a browser."
@@ -191,7 +191,7 @@ class Web:
             with self.answer("GET", url) as answer:
                 text = self.body_of(answer, LARGEST_ANSWER)
                 if answer.status_code in (403, 404):
-                    raise NotFound(f"{host(url)} has nothing at {urlsplit(url).path}.", "")
+                    raise nothing_at(url)
                 self.require_good(answer)
                 return text.decode("utf-8", "replace")
 
@@ -256,9 +256,7 @@ class Web:
             headers |= {"Range": f"bytes={have}-", "If-Range": etag}
         with self.answer("GET", url, headers) as answer:
             if answer.status_code in (403, 404):
-                raise NotFound(
-                    f"{host(url)} has nothing at {urlsplit(url).path}.", "The list may have changed: start again."
-                )
+                raise nothing_at(url, "The list may have changed: start again.")
             if answer.status_code == 416:  # there is no such rest: begin anew
                 part.unlink(missing_ok=True)
                 raise Retry(DownloadError(f"{part.stem} could not be resumed.", "Try again."))
@@ -406,6 +404,11 @@ def unwritable(path: Path, error: OSError) -> DownloadError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpace("The disk became full while labels were downloaded.", "Free some space.")
     return DownloadError(f"{path} cannot be written: {error.strerror}.", "Check its folder.")
+
+
+def nothing_at(url: str, hint: str = "") -> NotFound:
+    """The error for what a server does not have."""
+    return NotFound(f"{host(url)} has nothing at {urlsplit(url).path}.", hint)
 
 
 def joined(url: str, location: str) -> str:

@@ -7,12 +7,20 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..database import has_table
 from .packing import unpack_readings
 
 STRONGEST = 512  # features of each SAE in each session: all of them would take four times the room
 
 Place = tuple[float, int, int]  # largest activation, its position, at how many positions the feature fired
 NOWHERE: Place = (0.0, 0, 0)
+# The joins also leave out what a deleted session has left behind.
+STRONGEST_FIRST = (
+    "FROM firings JOIN sessions ON sessions.id = firings.session_id"
+    " JOIN tokens ON tokens.session_id = firings.session_id AND tokens.position = firings.position"
+    " WHERE sae_id = (SELECT id FROM saes WHERE name = ?) AND feature = ? AND deleted_at IS NULL"
+    " ORDER BY max DESC, firings.session_id DESC LIMIT ?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +105,15 @@ def next_without(connection: sqlite3.Connection) -> int | None:
 
 def there(connection: sqlite3.Connection) -> bool:
     """Whether the database has the table; one of an earlier program that may only be read has not."""
-    names = ("firings", "sessions_deleted")
-    query = "SELECT count(*) FROM sqlite_master WHERE name IN (?, ?)"
-    return bool(connection.execute(query, names).fetchone() == (len(names),))
+    return has_table(connection, "firings") and has_table(connection, "sessions_deleted")
 
 
 def read_firings(connection: sqlite3.Connection, sae: str, feature: int, limit: int) -> list[Firing]:
     """Sessions in which a feature fired, strongest first, the newest of equals first."""
     if not there(connection):
         return []
-    # The joins also leave out what a deleted session has left behind.
     rows = connection.execute(
-        "SELECT uid, title, max, count, firings.position, piece FROM firings"
-        " JOIN sessions ON sessions.id = firings.session_id"
-        " JOIN tokens ON tokens.session_id = firings.session_id AND tokens.position = firings.position"
-        " WHERE sae_id = (SELECT id FROM saes WHERE name = ?) AND feature = ? AND deleted_at IS NULL"
-        " ORDER BY max DESC, firings.session_id DESC LIMIT ?",
+        f"SELECT uid, title, max, count, firings.position, piece {STRONGEST_FIRST}",
         (sae, feature, limit),
     )
     return [Firing(*row) for row in rows]
@@ -124,15 +125,9 @@ def read_pieces(
     """Per feature the tokens it fires on: (piece, in how many of its `limit` strongest sessions, activation)."""
     if not there(connection):
         return {}
-    row = connection.execute("SELECT id FROM saes WHERE name = ?", (sae,)).fetchone()
-    if row is None:
-        return {}
     query = (
-        "SELECT piece, count(*), max(max) FROM (SELECT piece, max FROM firings"
-        " JOIN sessions ON sessions.id = firings.session_id"
-        " JOIN tokens ON tokens.session_id = firings.session_id AND tokens.position = firings.position"
-        " WHERE sae_id = ? AND feature = ? AND deleted_at IS NULL ORDER BY max DESC, firings.session_id DESC LIMIT ?)"
+        f"SELECT piece, count(*), max(max) FROM (SELECT piece, max {STRONGEST_FIRST})"
         " GROUP BY piece ORDER BY 2 DESC, 3 DESC, piece"
     )
-    found = ((feature, connection.execute(query, (row[0], feature, limit)).fetchall()) for feature in features)
+    found = ((feature, connection.execute(query, (sae, feature, limit)).fetchall()) for feature in features)
     return {feature: pieces for feature, pieces in found if pieces}

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..database import MOST_WORDS, as_like, as_match, has_table
 from ..errors import NotFound
 from .firings import bos_positions, collect, strongest
 from .rows import SessionSummary, columns, has_library, storable, summary, title
 from .schema import FILL_TEXTS
 
-MOST_WORDS = 16  # of a search
 LONGEST_TITLE, LONGEST_NOTE = 200, 20_000  # characters
 
 
@@ -48,14 +47,13 @@ def find(connection: sqlite3.Connection, wanted: Search, before: str | None, lim
     if has_library(connection):
         want(f"deleted_at IS {'NOT ' if wanted.deleted else ''}NULL")
     if words := wanted.text.split()[:MOST_WORDS]:
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sessions_fts'").fetchone():
+        if has_table(connection, "sessions_fts"):
             # "+": SQLite then goes through the sessions newest first and stops when it has enough, instead of getting
             # and sorting all that hold the word, which for a frequent one are nearly all.
             want("+id IN (SELECT rowid FROM sessions_fts WHERE sessions_fts MATCH ?)", as_match(words))
         else:
             for word in words:
-                mark = "%" + re.sub("([%_!])", "!\\1", word) + "%"
-                want("title || ' ' || prompt || ' ' || output || ' ' || note LIKE ? ESCAPE '!'", mark)
+                want("title || ' ' || prompt || ' ' || output || ' ' || note LIKE ? ESCAPE '!'", as_like(word))
     if before:
         want("uid < ?", before)
     if wanted.model:
@@ -85,12 +83,6 @@ def wants(wanted: Search, row: SessionSummary) -> bool:
         and wanted.until is None
         and all(word in text for word in wanted.text.casefold().split())
     )
-
-
-def as_match(words: Sequence[str]) -> str:
-    """Words as FTS5 takes them for what they are."""
-    marked = ['"' + word.replace('"', '""').replace("\0", "") + '"' for word in words]
-    return " AND ".join([*marked[:-1], marked[-1] + "*"])
 
 
 # -- changing -----------------------------------------------------------------
@@ -192,6 +184,6 @@ def rebuild(connection: sqlite3.Connection) -> None:
     """Empty all that is derived from sessions; texts are entered at once, firings one session after the other."""
     connection.execute("DELETE FROM firings")
     connection.execute("UPDATE sessions SET in_firings = 0 WHERE in_firings = 1")
-    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sessions_fts'").fetchone():
+    if has_table(connection, "sessions_fts"):
         connection.execute("INSERT INTO sessions_fts (sessions_fts) VALUES ('delete-all')")
         connection.execute(FILL_TEXTS)

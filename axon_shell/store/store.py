@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
+from ..database import has_table
 from ..errors import NotFound, StoreError
 from ..records import Message, Problem
 from . import library, rows
@@ -276,7 +277,7 @@ class Store:
         try:
             with closing(self.database.read()) as connection:
                 connection.execute("BEGIN")  # all its queries see the same moment
-                if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sessions'").fetchone():
+                if not has_table(connection, "sessions"):
                     return nothing  # the file is being made: its tables come in the next moment
                 return question(connection)
         except (sqlite3.Error, ValueError, struct.error) as error:
