@@ -1,7 +1,7 @@
 // @ts-check
 // What the page asks of the program, and what it makes of the events that come back.
 
-import { CallError, asRecord, pull, quietly } from './bridge.js';
+import { CallError, asRecord, attempt, pull, quietly } from './bridge.js';
 export { asRecord } from './bridge.js';
 import { createLabelActions } from './label-actions.js';
 import { createSessionActions } from './session-actions.js';
@@ -148,13 +148,7 @@ export function createActions(state, bridge) {
     }
   }
 
-  async function stop() {
-    try {
-      await call('stop');
-    } catch (error) {
-      state.fail(asRecord(error));
-    }
-  }
+  const stop = () => attempt(state, () => call('stop'));
 
   let loads = Promise.resolve();
 
@@ -176,13 +170,7 @@ export function createActions(state, bridge) {
   }
 
   /** Stops loading or downloading. */
-  async function cancel() {
-    try {
-      await call('cancel');
-    } catch (error) {
-      state.fail(asRecord(error));
-    }
-  }
+  const cancel = () => attempt(state, () => call('cancel'));
 
   /**
    * The SAEs of a model that match a search.
@@ -266,14 +254,11 @@ export function createActions(state, bridge) {
   }
 
   /** The start message of a session. @param {string} uid */
-  async function startOf(uid) {
-    try {
+  const startOf = (uid) =>
+    attempt(state, async () => {
       const { messages } = await call('messages', { session: uid, max: 1 });
       return /** @type {import('./types.js').Start} */ (messages[0]);
-    } catch (error) {
-      state.fail(asRecord(error));
-    }
-  }
+    });
 
   /** The steps of a session, without BOS. @param {string} uid */
   const stepsOf = async (uid) => stepsUpTo(await messagesOf(emptySession(uid)), Infinity);
@@ -357,13 +342,7 @@ export function createActions(state, bridge) {
   const feature = (sae, feature) => call('feature', { sae, feature });
 
   /** @param {string} url */
-  async function openUrl(url) {
-    try {
-      await call('open_url', { url });
-    } catch (error) {
-      state.fail(asRecord(error));
-    }
-  }
+  const openUrl = (url) => attempt(state, () => call('open_url', { url }));
 
   return {
     begin,

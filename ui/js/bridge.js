@@ -23,6 +23,21 @@ export function asRecord(error) {
   return { kind: 'page', message: String(error), hint: '' };
 }
 
+/**
+ * What a task gives; where it fails the user is told, and it gives nothing.
+ * @template T
+ * @param {{fail: (failure: ErrorRecord) => void}} state
+ * @param {() => Promise<T>} task
+ * @returns {Promise<T | undefined>}
+ */
+export async function attempt(state, task) {
+  try {
+    return await task();
+  } catch (error) {
+    state.fail(asRecord(error));
+  }
+}
+
 /** A failure that the next event repairs, or that the connection banner shows anyway. @param {unknown} error */
 export function quietly(error) {
   if (!(error instanceof CallError)) throw error;

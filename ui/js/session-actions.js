@@ -2,7 +2,7 @@
 // What the page asks of the program about past sessions: the list and searching it, changing, deleting, comparing,
 // files.
 
-import { asRecord, quietly } from './bridge.js';
+import { attempt, quietly } from './bridge.js';
 
 /** @import { Call } from './bridge.js' */
 /** @import { State } from './state.js' */
@@ -33,16 +33,14 @@ export function createSessionActions(state, call) {
     state.emit('sessions');
   }
 
-  async function olderSessions() {
-    try {
+  function olderSessions() {
+    return attempt(state, async () => {
       const before = state.sessions.at(-1)?.uid ?? null;
       const answer = await call('sessions', { before, limit: SESSIONS, ...wanted() });
       state.sessions = [...state.sessions, ...answer.sessions];
       state.moreSessions = answer.more;
       state.emit('sessions');
-    } catch (error) {
-      state.fail(asRecord(error));
-    }
+    });
   }
 
   /** Narrows the list. @param {Partial<{text: string, pinned: boolean}>} search */
@@ -56,19 +54,17 @@ export function createSessionActions(state, call) {
    * @param {string} session
    * @param {{title?: string, note?: string, pinned?: boolean}} changes
    */
-  async function editSession(session, changes) {
-    try {
+  function editSession(session, changes) {
+    return attempt(state, async () => {
       const row = await call('edit_session', { session, ...changes });
       state.sessions = state.sessions.map((one) => (one.uid === session ? row : one));
       state.emit('sessions');
-    } catch (error) {
-      state.fail(asRecord(error));
-    }
+    });
   }
 
   /** Deletes a session, and offers to bring it back. @param {SessionRow} row */
-  async function deleteSession(row) {
-    try {
+  function deleteSession(row) {
+    return attempt(state, async () => {
       const { deleted } = await call('delete_sessions', { sessions: [row.uid] });
       if (!deleted.length) return state.say('It is being written, and cannot be deleted yet.');
       if (state.session?.uid === row.uid) state.clear();
@@ -76,38 +72,31 @@ export function createSessionActions(state, call) {
         word: 'Undo',
         act: () => void restoreSession(row.uid),
       });
-    } catch (error) {
-      state.fail(asRecord(error));
-    }
+    });
   }
 
   /** @param {string} uid */
-  async function restoreSession(uid) {
-    try {
+  function restoreSession(uid) {
+    return attempt(state, async () => {
       await call('restore_sessions', { sessions: [uid] });
       state.say('It is back.');
-    } catch (error) {
-      state.fail(asRecord(error));
-    }
+    });
   }
 
   /** Writes a session into the folder of downloads. @param {string} session @param {string} form */
-  async function exportSession(session, form) {
-    try {
+  function exportSession(session, form) {
+    return attempt(state, async () => {
       saved(await call('export_session', { session, form }));
-    } catch (error) {
-      state.fail(asRecord(error));
-    }
+    });
   }
 
   /** Writes a picture of the graph. @param {string} png  a data URL */
   async function savePicture(png) {
-    if (!state.session) return;
-    try {
-      saved(await call('save_picture', { session: state.session.uid, png: png.split(',')[1] }));
-    } catch (error) {
-      state.fail(asRecord(error));
-    }
+    const { session } = state;
+    if (!session) return;
+    return attempt(state, async () => {
+      saved(await call('save_picture', { session: session.uid, png: png.split(',')[1] }));
+    });
   }
 
   /** @param {{file: string}} written */
@@ -119,16 +108,14 @@ export function createSessionActions(state, call) {
       const hint = 'Use `axon-shell sessions import` in a terminal.';
       return void state.fail({ kind: 'session_file', message: `${file.name} is too large for the page.`, hint });
     }
-    try {
+    return attempt(state, async () => {
       const bytes = new Uint8Array(await file.arrayBuffer());
       let text = '';
       for (let i = 0; i < bytes.length; i += 8192) text += String.fromCharCode(...bytes.subarray(i, i + 8192));
       const found = await call('import_session', { content: btoa(text) });
       state.say(found.added ? `Taken in: “${found.title}”.` : `“${found.title}” is here already.`);
       return /** @type {string} */ (found.session);
-    } catch (error) {
-      state.fail(asRecord(error));
-    }
+    });
   }
 
   /**
