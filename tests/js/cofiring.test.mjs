@@ -3,11 +3,17 @@ import test from 'node:test';
 import { firedTogether } from '../../ui/js/cofiring.js';
 import { SAE, step } from './messages.mjs';
 
-//                 1            2            3            4
-const STEPS = [step(1, { 1: 1, 2: 1 }), step(2, { 1: 2, 2: 1, 3: 1 }), step(3, { 3: 1 }), step(4, { 3: 2, 4: 1 })];
+// BOS, then 1, 2, 3, 4
+const STEPS = [
+  step(0, {}, { bos: true }),
+  step(1, { 1: 1, 2: 1 }),
+  step(2, { 1: 2, 2: 1, 3: 1 }),
+  step(3, { 3: 1 }),
+  step(4, { 3: 2, 4: 1 }),
+];
 
 test('counts and lift are exact', () => {
-  const { fired, positions, partners } = firedTogether(STEPS, SAE, 1);
+  const { fired, positions, partners } = firedTogether(STEPS, SAE, 1, 4);
   assert.equal(fired, 2);
   assert.equal(positions, 4);
   assert.deepEqual(partners, [
@@ -16,8 +22,16 @@ test('counts and lift are exact', () => {
   ]);
 });
 
+test('what comes after the cursor does not count', () => {
+  assert.deepEqual(
+    firedTogether(STEPS, SAE, 1, 1).partners.map((partner) => [partner.feature, partner.count]),
+    [[2, 1]],
+  );
+});
+
 test('lift is symmetric', () => {
-  const of = (one, other) => firedTogether(STEPS, SAE, one).partners.find((partner) => partner.feature === other)?.lift;
+  const of = (one, other) =>
+    firedTogether(STEPS, SAE, one, 4).partners.find((partner) => partner.feature === other)?.lift;
   for (const [a, b] of [
     [1, 2],
     [1, 3],
@@ -29,6 +43,6 @@ test('lift is symmetric', () => {
 });
 
 test('a feature that has not fired has no partners', () => {
-  assert.deepEqual(firedTogether(STEPS, SAE, 99), { fired: 0, positions: 4, partners: [] });
-  assert.deepEqual(firedTogether([], SAE, 1), { fired: 0, positions: 0, partners: [] });
+  assert.deepEqual(firedTogether(STEPS, SAE, 99, 4), { fired: 0, positions: 4, partners: [] });
+  assert.deepEqual(firedTogether([], SAE, 1, 4), { fired: 0, positions: 0, partners: [] });
 });

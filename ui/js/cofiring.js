@@ -1,6 +1,8 @@
 // @ts-check
 // Which features fired together with one feature, counted exactly from the steps on screen. Pure.
 
+import { countUpTo, placesUpTo, tokensUpTo } from './firings.js';
+
 /** @import { LabelState, Step } from './types.js' */
 
 /**
@@ -13,37 +15,29 @@
  */
 
 /**
- * The features that fired at a position where `feature` fired too, most often together first.
- * @param {Step[]} steps      without BOS
+ * The features that fired up to `t` at a position where `feature` fired too, most often together first.
+ * @param {Step[]} steps      by position
  * @param {string} sae
  * @param {number} feature
+ * @param {number} t
  * @returns {{fired: number, positions: number, partners: Partner[]}}
  */
-export function firedTogether(steps, sae, feature) {
-  /** @type {Map<number, {label: string | null, label_state: LabelState, count: number, together: number}>} */
-  const seen = new Map();
-  let fired = 0;
-  for (const step of steps) {
-    const active = step.saes[sae]?.features ?? [];
-    const here = active.some((one) => one.feature === feature);
-    if (here) fired++;
-    for (const one of active) {
-      const { label, label_state } = one;
-      const entry = seen.get(one.feature) ?? { label, label_state, count: 0, together: 0 };
-      entry.count++;
-      if (here) entry.together++;
-      seen.set(one.feature, entry);
+export function firedTogether(steps, sae, feature, t) {
+  const places = placesUpTo(steps, sae, feature, t);
+  const positions = tokensUpTo(steps, t);
+  /** @type {Map<number, Partner>} */
+  const partners = new Map();
+  for (const place of places) {
+    for (const { feature: other, label, label_state } of steps[place].saes[sae].features) {
+      const known = partners.get(other);
+      if (known) known.count++;
+      else if (other !== feature) partners.set(other, { feature: other, label, label_state, count: 1, lift: 0 });
     }
   }
-  const partners = [...seen]
-    .filter(([other, entry]) => other !== feature && entry.together > 0)
-    .map(([other, entry]) => ({
-      feature: other,
-      label: entry.label,
-      label_state: entry.label_state,
-      count: entry.together,
-      lift: (entry.together * steps.length) / (fired * entry.count),
-    }))
-    .sort((x, y) => y.count - x.count || y.lift - x.lift || x.feature - y.feature);
-  return { fired, positions: steps.length, partners };
+  for (const partner of partners.values()) {
+    const alone = countUpTo(steps, sae, partner.feature, t);
+    partner.lift = (partner.count * positions) / (places.length * alone);
+  }
+  const ranked = [...partners.values()].sort((x, y) => y.count - x.count || y.lift - x.lift || x.feature - y.feature);
+  return { fired: places.length, positions, partners: ranked };
 }

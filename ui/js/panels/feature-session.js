@@ -30,7 +30,7 @@ export function inSession({ session, t }, sae, feature) {
     return [el('h3', {}, 'In this session'), el('p', { className: 'aside' }, `It was read without ${sae}.`)];
   }
   const steps = stepsUpTo(session, t);
-  return [...fired(steps, sae, feature), ...together(steps, sae, feature)];
+  return [...fired(steps, sae, feature), ...together(session.steps, sae, feature, t)];
 }
 
 /** @param {Step[]} steps @param {string} sae @param {number} feature */
@@ -99,10 +99,10 @@ export function shaded(piece, share) {
   return el('mark', { style: `background:${background}`, className: strong ? 'strong' : '' }, text);
 }
 
-/** @param {Step[]} steps @param {string} sae @param {number} feature */
-function together(steps, sae, feature) {
+/** @param {Step[]} steps @param {string} sae @param {number} feature @param {number} t */
+function together(steps, sae, feature, t) {
   // Once together says nothing: nearly all pairs of a short session fired together once.
-  const partners = firedTogether(steps, sae, feature).partners.filter((partner) => partner.count >= 2);
+  const partners = firedTogether(steps, sae, feature, t).partners.filter((partner) => partner.count >= 2);
   if (!partners.length) return [];
   return [
     el('h3', {}, 'Fired together with', el('small', {}, 'times · lift')),
