@@ -448,7 +448,7 @@ def test_a_model_is_downloaded_cancelled_taken_up_and_run(browser: Browser, hub:
         expect(option).not_to_contain_text("download")
 
         run(page, "The cat", max_tokens=3)
-        expect(page.locator("#active button").first).to_have_attribute("data-feature", re.compile(r"^\d+$"))
+        expect(page.locator("#active [data-feature]").first).to_have_attribute("data-feature", re.compile(r"^\d+$"))
         expect(page.locator("#notes")).to_contain_text("trained on texts of 128 tokens")
 
 
@@ -605,7 +605,8 @@ def test_tokens_are_colored_by_what_an_analyser_of_the_users_finds(browser: Brow
             )
         )
         assert measures["letters"] == "8 letters" and measures["shout"] == "“ CAPITAL”" and measures["broken"] == "–"
-        assert "letters 8 letters" in capital.get_attribute("title")
+        capital.hover()
+        expect(page.locator("#token-card")).to_contain_text("letters 8 letters")
         expect(page.locator("#problems li", has_text="analyser broken")).to_contain_text("KeyError")
         page.reload()
         expect(page.locator("body[data-ready='1']")).to_be_attached()

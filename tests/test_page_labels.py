@@ -78,7 +78,7 @@ def labelled_shell(site: LocalNeuronpedia, tmp_path_factory: pytest.TempPathFact
 
 
 def rows(page: Page) -> Locator:
-    return page.locator("#active li:not([hidden]) button")
+    return page.locator("#active li:not([hidden]) > [data-feature]")
 
 
 def names(page: Page) -> dict[int, str]:
@@ -86,7 +86,7 @@ def names(page: Page) -> dict[int, str]:
     return {
         int(feature): name
         for feature, name in page.evaluate(
-            "() => [...document.querySelectorAll('#active li:not([hidden]) button')]"
+            "() => [...document.querySelectorAll('#active li:not([hidden]) > [data-feature]')]"
             ".map(row => [row.dataset.feature, row.querySelector('.name').textContent])"
         )
     }
@@ -191,12 +191,12 @@ def test_the_inspector_tells_what_is_published_and_by_whom(browser: Browser, lab
 def test_a_name_made_here_is_not_taken_for_a_description(browser: Browser, labelled_shell: Shell):
     with opened(browser, labelled_shell) as page:
         on_screen(page)
-        automatic = page.locator("#active button.automatic")
+        automatic = page.locator("#active .automatic")
         eventually(automatic.count, 40)
         style = automatic.first.locator(".name").evaluate(
             "name => [getComputedStyle(name).fontStyle, getComputedStyle(name).color]"
         )
-        plain = page.locator("#active button:not(.automatic):not(.unlabelled) .name").first
+        plain = page.locator("#active [data-feature]:not(.automatic):not(.unlabelled) .name").first
         assert style[0] == "italic" and style[1] != plain.evaluate("name => getComputedStyle(name).color")
         automatic.first.click()
         inspector = page.locator("#feature")

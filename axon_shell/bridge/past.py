@@ -129,7 +129,7 @@ class Past(Part):
         """The nodes and edges of what fired up to and including a position."""
         found = self._unnamed(session, max(position, 0) + 2)  # the start and the steps up to the position
         steps = [step for step in steps_of(found) if step["position"] <= position]
-        drawn = graph_of(steps, sae, by, bounded(edges_per_node, 1, 20), bounded(max_nodes, 1, 2000))
+        drawn = graph_of(steps, sae, by, bounded(edges_per_node, 0, 20), bounded(max_nodes, 1, 2000))
         nodes = sorted(drawn.nodes, key=lambda node: -node.last)  # what fires at the cursor is asked first
         named = self.labels.of(sae, [node.feature for node in nodes], visible=True)
         return {

@@ -9,8 +9,8 @@ from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from .. import __version__, homes
-from ..config import Start, write_config
+from .. import __version__, homes, hub
+from ..config import Start, config_path, write_config
 from ..crashes import newest
 from ..errors import Refused
 from ..plugins import installed_among, listing
@@ -62,6 +62,11 @@ class Program(Part):
             "open": self.bridge.wanted,
             "last_event": last,
             "store": self._store_state(),
+            "folders": {
+                "config": str(config_path()),
+                "models": str(hub.cache()),
+                "downloads": str(homes.downloads()),
+            },
         }
 
     def _store_state(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ function onScreen() {
   const session = emptySession('s1');
   for (const message of [start, step(1, { 7: 2, 8: 1 })]) receive(session, structuredClone(message));
   state.show(session, true);
-  state.draw({ nodes: [{ feature: 7, label: null, label_state: 'pending' }], edges: [] });
+  state.draw({ nodes: [{ sae: SAE, feature: 7, label: null, label_state: 'pending' }], edges: [] });
   const said = [];
   for (const event of ['names', 'known', 'label_set']) state.on(event, () => said.push(event));
   return { state, said };
@@ -49,7 +49,7 @@ test('the inspector asks again even where the name stays: details may have come'
 test('what was asked for before a name came does not undo it', () => {
   const { state } = onScreen();
   state.rename(SAE, { 7: name('rivers'), 9: name('lakes') });
-  state.draw({ nodes: [{ feature: 7, label: null, label_state: 'pending' }], edges: [] });
+  state.draw({ nodes: [{ sae: SAE, feature: 7, label: null, label_state: 'pending' }], edges: [] });
   assert.equal(state.graph.nodes[0].label, 'rivers');
   state.receiveLive('s1', [step(2, { 9: 1 })]);
   assert.equal(labelOf(state, 9), 'lakes');

@@ -5,6 +5,7 @@ import { CallError, asRecord, attempt, pull, quietly } from './bridge.js';
 export { asRecord } from './bridge.js';
 import { createLabelActions } from './label-actions.js';
 import { createSessionActions } from './session-actions.js';
+import { joined } from './graph/joined.js';
 import { emptySession, lastPosition, receive, stepsUpTo } from './session.js';
 
 /** @import { Bridge } from './bridge.js' */
@@ -14,9 +15,8 @@ import { emptySession, lastPosition, receive, stepsUpTo } from './session.js';
 /** @import { SessionRow } from './types.js' */
 
 const PAGE = 500; // messages a call
-const NODES = 300; // drawn at once
-const EDGES_PER_NODE = 3;
 const KEPT_AFTER = 300; // ms
+const MENDED_BY_HAND = ['prompt', 'invalid_setting']; // failures of a run that trying again does not mend
 const GRAPH_EVERY = 130; // ms between two graphs while tokens stream in
 
 /**
@@ -123,16 +123,20 @@ export function createActions(state, bridge) {
   function refused(error) {
     state.running = false;
     state.emit('running');
-    state.fail(error);
+    state.fail(error, MENDED_BY_HAND.includes(error.kind) ? null : again);
   }
 
   // -- running -----------------------------------------------------------------------------------------------------
+
+  /** @type {(() => void) | null} the run asked for last, once more */
+  let again = null;
 
   /**
    * @param {string} prompt
    * @param {Record<string, number>} settings
    */
   async function run(prompt, settings) {
+    again = () => void run(prompt, settings);
     state.fail(null);
     state.running = true;
     state.emit('running');
@@ -249,7 +253,7 @@ export function createActions(state, bridge) {
       state.show(session, false);
       if (position !== undefined) state.moveTo(position);
     } catch (error) {
-      if (wanted === uid) state.fail(asRecord(error));
+      if (wanted === uid) state.fail(asRecord(error), () => void open(uid, position));
     }
   }
 
@@ -304,9 +308,9 @@ export function createActions(state, bridge) {
   let askedFor = '';
 
   async function pullGraph() {
-    const { session, t, sae } = state;
-    if (asking || !session?.start || t < 0 || !sae) return;
-    const question = [session.uid, sae, state.edgesBy, t].join('|');
+    const { session, t, shown, edgesBy, view } = state;
+    if (asking || !session?.start || t < 0 || !shown[0]) return;
+    const question = [session.uid, ...shown, edgesBy, view.nodes, view.edgesPerNode, t].join('|');
     if (question === askedFor && state.graph) return;
     const early = askedAt + GRAPH_EVERY - performance.now();
     asking = true;
@@ -318,9 +322,10 @@ export function createActions(state, bridge) {
     askedAt = performance.now();
     askedFor = question;
     try {
-      const params = { session: session.uid, sae, by: state.edgesBy, position: t };
-      const graph = await call('graph', { ...params, edges_per_node: EDGES_PER_NODE, max_nodes: NODES });
-      if (state.session === session && state.sae === sae) state.draw(graph);
+      const params = { session: session.uid, by: edgesBy, position: t, edges_per_node: view.edgesPerNode };
+      const max_nodes = Math.ceil(view.nodes / shown.length);
+      const graphs = await Promise.all(shown.map((sae) => call('graph', { ...params, sae, max_nodes })));
+      if (state.session === session && String(state.shown) === String(shown)) state.draw(joined(shown, graphs));
     } catch (error) {
       askedFor = '';
       quietly(error);
@@ -330,7 +335,7 @@ export function createActions(state, bridge) {
     }
     return pullGraph();
   }
-  state.on(['session', 'steps', 'cursor', 'choice'], () => void pullGraph());
+  state.on(['session', 'steps', 'cursor', 'choice', 'view'], () => void pullGraph());
 
   // -- features and links --------------------------------------------------------------------------------------------
 

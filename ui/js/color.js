@@ -28,9 +28,33 @@ export function activationColor(share, theme) {
   const place = Math.min(1, Math.max(0, share || 0)) * (stops.length - 1);
   const left = Math.min(Math.floor(place), stops.length - 2);
   const rest = place - left;
-  const [a, b] = [stops[left], stops[left + 1]];
-  return [a[0] + (b[0] - a[0]) * rest, a[1] + (b[1] - a[1]) * rest, a[2] + (b[2] - a[2]) * rest];
+  return between(stops[left], stops[left + 1], rest);
 }
+
+/**
+ * The color on the way from one to another.
+ * @param {Rgb} a
+ * @param {Rgb} b
+ * @param {number} share   0..1 of the way
+ * @returns {Rgb}
+ */
+export function between(a, b, share) {
+  return [a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share, a[2] + (b[2] - a[2]) * share];
+}
+
+// Hues that are told apart with any color vision (Okabe and Ito 2008), lighter on a dark ground, darker on a light one.
+/** @type {Record<Theme, Rgb[]>} */
+const LAYERS = {
+  dark: ['#56b4e9', '#f0b53b', '#2fc79a', '#e58fc0', '#f2e35a', '#ff8a4c', '#9aa8ff'].map(hex),
+  light: ['#0072b2', '#b06f00', '#00795a', '#a8447f', '#857500', '#c04a00', '#4a55b8'].map(hex),
+};
+
+/**
+ * The hue of one of several SAEs on screen; an eighth has that of the first again.
+ * @param {number} i
+ * @param {Theme} theme
+ */
+export const layerColor = (i, theme) => LAYERS[theme][i % LAYERS[theme].length];
 
 /**
  * @param {Rgb} rgb

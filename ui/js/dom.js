@@ -76,9 +76,10 @@ function dataOf(element) {
 /**
  * A button that copies a text and says so.
  * @param {string} text
+ * @param {string} [name]
  */
-export function copying(text) {
-  const button = el('button', { type: 'button', className: 'plain' }, 'Copy the report');
+export function copying(text, name = 'Copy the report') {
+  const button = el('button', { type: 'button', className: 'plain' }, name);
   button.addEventListener('click', async () => {
     setText(button, (await copy(text)) ? 'Copied' : 'Not copied: the clipboard is closed to this page');
   });
@@ -103,5 +104,6 @@ async function copy(text) {
   }
 }
 
-/** Whether the user asked the system for less motion. */
-export const calm = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
+/** Whether the user asked the system, or this program, for less motion. */
+export const calm = () =>
+  document.documentElement.dataset.motion === 'less' || matchMedia('(prefers-reduced-motion: reduce)').matches;

@@ -17,6 +17,9 @@
 //   #label-set #get-labels #download-labels #cancel-labels            what is here, and getting all of them
 //   #labels-search #labels-where #labels-found [data-feature]         search
 //   #tokens [data-position] #scrubber #play #follow #color-by         token strip
+//   #heat .heat-row #token-card #expected #filter #sort-by #hide-always #left-out
+//   #palette #palette-search #palette-list [data-entry]               command palette (Ctrl+K)
+//   #preferences #theme-choice #motion-choice #drawn #drawn-popover   preferences, and how much of the graph is drawn
 //   #status [data-status]                                             status bar
 // document.body.dataset.ready is "1" once the program has said hello and the first picture is painted.
 // With ?test=1 in the address, window.__app holds {state, actions, graph}:
@@ -26,23 +29,30 @@
 
 import { asRecord, createActions } from './actions.js';
 import { connect } from './bridge.js';
-import { startKeys } from './keys.js';
+import { commandsOf } from './commands.js';
+import { startKeys, startPanes, togglePane } from './keys.js';
 import { activePanel } from './panels/active.js';
 import { coloringPanel } from './panels/coloring.js';
+import { drawnPanel } from './panels/drawn.js';
 import { emptyPanel } from './panels/empty.js';
 import { featurePanel } from './panels/feature.js';
 import { graphPanel } from './panels/graph.js';
+import { heatPanel } from './panels/heat.js';
 import { helpDialog } from './panels/help.js';
 import { labelsPanel } from './panels/labels.js';
 import { loadingPanel } from './panels/loading.js';
 import { noticesPanel } from './panels/notices.js';
+import { palette } from './panels/palette.js';
 import { pickerPanel } from './panels/picker.js';
+import { preferencesDialog } from './panels/preferences.js';
 import { promptPanel } from './panels/prompt.js';
 import { branchPanel } from './panels/branch.js';
 import { saidPanel } from './panels/said.js';
 import { sessionsPanel } from './panels/sessions.js';
 import { settingsPanel } from './panels/settings.js';
 import { statusPanel } from './panels/status.js';
+import { tokenCard } from './panels/token-card.js';
+import { tokenNowPanel } from './panels/token-now.js';
 import { tokensPanel } from './panels/tokens.js';
 import { transportPanel } from './panels/transport.js';
 import { startFaults } from './panels/faults.js';
@@ -59,28 +69,41 @@ startRemembering(
 );
 
 const state = new State();
-startTheme(state);
+const themes = startTheme(state);
+startPanes();
 const actions = createActions(state, bridge);
 startFaults(actions);
 noticesPanel(state, actions);
 const settings = settingsPanel(state, actions);
 const prompt = promptPanel(state, actions, settings);
 pickerPanel(state, actions);
-sessionsPanel(state, actions);
+const sessions = sessionsPanel(state, actions);
 saidPanel(state);
 branchPanel(state, prompt);
 const graph = graphPanel(state, actions);
 emptyPanel(state, prompt.runExample);
 loadingPanel(state, actions);
-activePanel(state);
+drawnPanel(state);
+tokenNowPanel(state);
+const active = activePanel(state);
 featurePanel(state, actions);
 const labels = labelsPanel(state, actions);
+heatPanel(state);
 tokensPanel(state);
+tokenCard(state);
 coloringPanel(state);
 transportPanel(state);
 statusPanel(state);
 state.emit('choice', 'cursor', 'theme'); // what can be drawn before the program has answered
-startKeys(state, actions, { prompt, graph, labels, help: helpDialog() });
+const preferences = preferencesDialog(state, themes);
+const doable = () => commands.filter((command) => command.only !== 'key' && (command.can?.() ?? true));
+const commands = commandsOf(state, actions, {
+  ...{ prompt, graph, active, labels, preferences, togglePane },
+  setTheme: themes.set,
+  help: helpDialog(() => commands),
+  palette: palette(state, actions, doable, sessions),
+});
+startKeys(state, actions, commands);
 
 if (new URLSearchParams(location.search).has('test')) Object.assign(window, { __app: { state, actions, graph } });
 

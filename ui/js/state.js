@@ -2,10 +2,13 @@
 // ONE state, one list of events, one cursor. Panels read the state, change it through the verbs below and listen to the
 // events; no panel knows another. Everything on screen is a function of the steps 0..t of the session on screen.
 
+import { Marks } from './marks.js';
 import { recall, remember } from './remember.js';
+import { layerOf } from './words.js';
 import { emptySession, firstPosition, lastPosition, receive, rename, renameIn } from './session.js';
 
 /** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, LabelSet, Message, Name, Problem, Sae } from './types.js' */
+/** @import { FeatureId, Mark } from './marks.js' */
 /** @import { SessionRow, Step } from './types.js' */
 /** @import { Names, Session } from './session.js' */
 
@@ -27,12 +30,26 @@ export const EVENTS = /** @type {const} */ ([
   'feature', // another feature is inspected
   'known', // there may be more to know of the inspected feature
   'hover', // the pointer is on another feature
+  'marks', // features were pinned or muted, or no longer
   'choice', // model, SAEs, shown SAE, kind of edges, threshold, coloring, ...
+  'view', // how many nodes and edges are drawn, what is listed, motion: see VIEW
   'theme', // dark or light
   'said', // something was done, or is no longer worth saying
   'parent', // the next run goes on from another session, or no longer
 ]);
 /** @typedef {typeof EVENTS[number]} EventName */
+
+/** Choices of the view that stay, and what they are until the user says otherwise. */
+export const VIEW = {
+  nodes: 300, // drawn at once, at most
+  edgesPerNode: 3, // drawn, at most
+  names: 12, // beside dots, at most
+  sortBy: 'activation', // or "effect": order of the active features
+  hideAlways: false, // features that fire at nearly every token are not listed
+  motion: 'system', // or "less"
+  expected: true, // what the model expected next is shown
+};
+/** @typedef {typeof VIEW} View */
 
 /** @typedef {string} ColorBy  "feature", "unexplained", or an analysis as `byAnalysis` writes it */
 
@@ -48,6 +65,7 @@ export class State {
   /** @type {boolean} a run was asked for and has not ended */ running = false;
   /** @type {Session | null} */ live = null;
   /** @type {ErrorRecord | null} */ failure = null;
+  /** @type {(() => void) | null} does again what failed */ retry = null;
   /** @type {Problem[]} */ problems = [];
 
   // -- the session on screen
@@ -74,8 +92,12 @@ export class State {
   /** @type {string} for the next run */ model = '';
   /** @type {string[]} for the next run */ saes = [];
   /** @type {string} the SAE on screen */ sae = '';
-  /** @type {{sae: string, feature: number} | null} */ feature = null;
-  /** @type {number | null} */ hover = null;
+  /** @type {FeatureId | null} */ feature = null;
+  /** @type {FeatureId | null} */ hover = null;
+  /** pinned and muted features */ marks = new Marks();
+  /** @type {View} */ view = recallView();
+  /** @type {boolean} all SAEs of the session are on screen at once */ together = recall('together', false);
+  /** @type {string} what the names of listed features must hold */ filter = '';
   /** @type {EdgesBy} */ edgesBy = recall('edgesBy', /** @type {EdgesBy} */ ('lift'));
   /** @type {number} activations below are not listed */ threshold = 0;
   /** @type {ColorBy} */ colorBy = recall('colorBy', 'feature');
@@ -177,7 +199,7 @@ export class State {
       const best =
         this.hello?.models.find((model) => model.id === (this.session?.start?.model ?? this.model))?.sae ?? '';
       this.sae = offered.includes(best) ? best : (offered[0] ?? '');
-      if (this.feature && this.feature.sae !== this.sae) this.inspect(null);
+      if (this.feature && !this.shown.includes(this.feature.sae)) this.inspect(null);
     }
   }
 
@@ -224,15 +246,15 @@ export class State {
     for (const [feature, name] of names) known.set(feature, name);
     if (this.live && this.live !== this.session) renameIn(this.live, sae, names);
     const renamed = this.session ? renameIn(this.session, sae, names) : new Set();
-    if (this.graph && sae === this.sae) rename(this.graph.nodes, names);
+    if (this.graph) renameNodes(this.graph, sae, names);
     for (const feature of renamed) if (isNews(names.get(feature))) this.described++;
     if (renamed.size) this.emit('names');
     if (this.feature?.sae === sae && names.has(this.feature.feature)) this.emit('known');
   }
 
-  /** @param {Graph} graph  of the session and SAE on screen */
+  /** @param {Graph} graph  of the session and SAEs on screen */
   draw(graph) {
-    rename(graph.nodes, this.names.get(this.sae) ?? new Map());
+    for (const [sae, names] of this.names) renameNodes(graph, sae, names);
     this.graph = graph;
     this.emit('graph');
   }
@@ -265,24 +287,75 @@ export class State {
    * @param {number} feature
    */
   jump(sae, feature) {
-    if (this.session?.start?.saes.includes(sae)) this.showSae(sae);
+    if (this.session?.start?.saes.includes(sae) && !this.shown.includes(sae)) this.showSae(sae);
     this.inspect(feature, sae);
   }
 
-  /** @param {number | null} feature */
-  point(feature) {
-    if (this.hover === feature) return;
-    this.hover = feature;
+  /** @param {number | null} feature @param {string} [sae] */
+  point(feature, sae = this.sae) {
+    if (this.hover ? this.hover.feature === feature && this.hover.sae === sae : feature === null) return;
+    this.hover = feature === null ? null : { sae, feature };
     this.emit('hover');
+  }
+
+  /**
+   * Pins or mutes a feature, or no longer.
+   * @param {Mark} mark
+   * @param {FeatureId} id
+   */
+  mark(mark, { sae, feature }) {
+    this.marks.toggle(mark, sae, feature);
+    this.emit('marks');
+  }
+
+  /** Lists and draws muted features again. */
+  unmute() {
+    this.marks.clear('muted', this.shown);
+    this.emit('marks');
+  }
+
+  /** The SAEs on screen, in the order in which the model computes. */
+  get shown() {
+    const all = this.session?.start?.saes ?? [];
+    if (!this.together || all.length < 2) return [this.sae];
+    const layer = (/** @type {string} */ id) => layerOf(this.hello?.saes.find((sae) => sae.id === id)?.hook ?? '');
+    return [...all].sort((x, y) => layer(x) - layer(y));
   }
 
   /** @param {string} sae */
   showSae(sae) {
-    if (this.sae === sae) return;
+    if (this.sae === sae && !this.together) return;
+    this.together = false;
+    remember('together', false);
+    this.#showOther();
     this.sae = sae;
+  }
+
+  /** All SAEs of the session on screen at once. */
+  showTogether() {
+    this.together = true;
+    remember('together', true);
+    this.#showOther();
+  }
+
+  #showOther() {
     this.graph = null;
+    this.hover = null;
     this.inspect(null);
-    this.emit('choice', 'graph', 'label_set');
+    this.emit('choice', 'graph', 'label_set', 'hover');
+  }
+
+  /** @param {Partial<View>} changes  of what stays */
+  look(changes) {
+    Object.assign(this.view, changes);
+    for (const [name, value] of Object.entries(changes)) remember(name, value);
+    this.emit('view');
+  }
+
+  /** @param {string} text */
+  listNamed(text) {
+    this.filter = text;
+    this.emit('choice');
   }
 
   /**
@@ -351,11 +424,25 @@ export class State {
     this.emit('parent');
   }
 
-  /** @param {ErrorRecord | null} failure */
-  fail(failure) {
+  /** @param {ErrorRecord | null} failure @param {(() => void) | null} [retry]  does again what failed */
+  fail(failure, retry = null) {
     this.failure = failure;
+    this.retry = retry;
     this.emit('failure');
   }
+}
+
+/** @param {Graph} graph @param {string} sae @param {Names} names */
+const renameNodes = (graph, sae, names) =>
+  rename(
+    graph.nodes.filter((node) => node.sae === sae),
+    names,
+  );
+
+/** What was remembered of the view. @returns {View} */
+function recallView() {
+  const entries = Object.entries(VIEW).map(([name, usual]) => [name, recall(name, usual)]);
+  return Object.fromEntries(entries);
 }
 
 /** Whether this is something to tell: a description that the user did not write. @param {Name | undefined} name */

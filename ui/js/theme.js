@@ -11,9 +11,15 @@ const system = matchMedia('(prefers-color-scheme: light)');
 
 /** @returns {Theme} */
 export function theme() {
-  const chosen = document.documentElement.dataset.theme;
-  if (chosen === 'dark' || chosen === 'light') return chosen;
+  const chosen = chosenTheme();
+  if (chosen !== 'system') return chosen;
   return system.matches ? 'light' : 'dark';
+}
+
+/** @returns {Theme | "system"} */
+function chosenTheme() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen === 'dark' || chosen === 'light' ? chosen : 'system';
 }
 
 /** Before the program has said what it remembers: the window's address says it, so that nothing flashes. */
@@ -24,13 +30,18 @@ export function guessTheme() {
 
 /** @param {State} state */
 export function startTheme(state) {
-  const chosen = recall('theme', '');
-  if (chosen) document.documentElement.dataset.theme = chosen;
+  const remembered = recall('theme', '');
+  if (remembered) document.documentElement.dataset.theme = remembered;
+  else delete document.documentElement.dataset.theme;
   system.addEventListener('change', () => state.emit('theme'));
-  $('theme').addEventListener('click', () => {
-    const next = theme() === 'dark' ? 'light' : 'dark';
-    document.documentElement.dataset.theme = next;
-    remember('theme', next);
+  $('theme').addEventListener('click', () => set(theme() === 'dark' ? 'light' : 'dark'));
+
+  /** @param {Theme | "system"} chosen */
+  function set(chosen) {
+    if (chosen === 'system') delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = chosen;
+    remember('theme', chosen === 'system' ? '' : chosen);
     state.emit('theme');
-  });
+  }
+  return { chosen: chosenTheme, set };
 }

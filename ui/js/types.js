@@ -49,7 +49,8 @@
  *   defaults: Record<string, number>, analysers: Record<string, AnalyserInfo>, remembered: Record<string, unknown>,
  *   crash: CrashReport | null, open: string, formats: {name: string, about: string}[], ranges: Ranges, selected: {model: string | null, saes: string[]}, problems: Problem[],
  *   engine: Engine, live: string | null, last_event: number,
- *   store: {path: string, read_only: boolean, message: string | null}}} Hello
+ *   store: {path: string, read_only: boolean, message: string | null},
+ *   folders: {config: string, models: string, downloads: string}}} Hello
  *
  * @typedef {{uid: string, title: string, prompt: string, output: string, model: string, saes: string[],
  *   created_at: string, status: "running" | "finished" | "interrupted", reason: string | null,
@@ -63,7 +64,8 @@
  *   aligned: number, pairs: [number, number][], both: number, only_a: number, only_b: number,
  *   features_total: number, features: Compared[]}} Comparison
  *
- * @typedef {Named & {first: number, last: number, count: number, max: number}} GraphNode
+ * `key`, which edges speak of, tells features of several SAEs apart: see graph/joined.js.
+ * @typedef {Named & {sae: string, key: number, first: number, last: number, count: number, max: number}} GraphNode
  * @typedef {{a: number, b: number, count: number, lift: number}} GraphEdge
  * @typedef {{position: number, nodes: GraphNode[], edges: GraphEdge[], nodes_total: number,
  *   edges_total: number}} Graph

@@ -141,6 +141,9 @@ export function hookName(hook) {
   return `layer ${found[1]}, ${places[found[2]] ?? found[2]}`;
 }
 
+/** The layer of a hook point; one outside of the layers comes last. @param {string} hook */
+export const layerOf = (hook) => Number(/^blocks\.(\d+)\./.exec(hook)?.[1] ?? Infinity);
+
 /** @param {Sae | undefined} sae @param {string} id */
 export const saeName = (sae, id) => (sae?.hook ? hookName(sae.hook) : id);
 

@@ -7,6 +7,8 @@
 
 /**
  * @typedef {object} Item            a node
+ * @property {number} key            which node: see joined.js
+ * @property {string} sae
  * @property {number} feature
  * @property {string | null} label
  * @property {LabelState} label_state
@@ -14,14 +16,15 @@
  * @property {number} x
  * @property {number} y
  * @property {number} z
- * @property {boolean} hidden        fired first after the cursor
+ * @property {number} level          the height to which it is drawn: several SAEs lie above one another
+ * @property {boolean} hidden        fired first after the cursor, or muted
  * @property {number} now            activation at the cursor
  * @property {number} share          of the strongest, with its trail; 0..1
  * @property {number} radius
  * @property {Rgb} rgb
  * @property {number} alpha
  * @property {number} glow           0..1
- * @property {number} ring           1 selected, 0.5 pointed at
+ * @property {number} ring           1 selected, 0.5 pointed at, 0.25 pinned
  *
  * @typedef {object} Tie             an edge
  * @property {Item} source
@@ -35,20 +38,23 @@
 export class GraphData {
   /** @type {Item[]} */ items = [];
   /** @type {Tie[]} */ ties = [];
-  /** @type {Map<number, Item>} every node of this session, drawn now or not */ byFeature = new Map();
+  /** @type {Map<number, Item>} every node of this session, by key, drawn now or not */ byKey = new Map();
 
   clear() {
     this.items = [];
     this.ties = [];
-    this.byFeature = new Map();
+    this.byKey = new Map();
   }
 
-  /** @param {Graph | null} graph */
-  take(graph) {
+  /**
+   * @param {Graph | null} graph
+   * @param {Map<string, number>} [levels]   of the SAEs that are drawn above one another
+   */
+  take(graph, levels = new Map()) {
     const { nodes, edges } = graph ?? { nodes: [], edges: [] };
-    const fresh = nodes.filter((node) => !this.byFeature.has(node.feature));
+    const fresh = nodes.filter((node) => !this.byKey.has(node.key));
     for (const node of nodes) {
-      const known = this.byFeature.get(node.feature);
+      const known = this.byKey.get(node.key);
       if (known) known.first = node.first;
     }
     const partners = new Map();
@@ -56,22 +62,24 @@ export class GraphData {
       if (!partners.has(a)) partners.set(a, b);
       if (!partners.has(b)) partners.set(b, a);
     }
-    const reach = this.byFeature.size
-      ? Math.max(40, ...this.items.map((item) => Math.hypot(item.x, item.y, item.z)))
-      : 60;
-    for (const { feature, label, label_state, first } of fresh) {
-      const beside = this.byFeature.get(partners.get(feature));
-      const way = direction(feature);
-      const at = beside ? { x: beside.x, y: beside.y, z: beside.z } : { x: 0, y: 0, z: 0 };
-      const far = beside ? 14 : reach * (0.55 + 0.4 * noise(feature + 0.5));
-      this.byFeature.set(feature, {
+    const reach = this.byKey.size ? Math.max(40, ...this.items.map((item) => Math.hypot(item.x, item.y, item.z))) : 60;
+    for (const { key, sae, feature, label, label_state, first } of fresh) {
+      const level = levels.get(sae) ?? 0;
+      const beside = this.byKey.get(partners.get(key));
+      const way = direction(key);
+      const at = beside ? { x: beside.x, y: beside.y, z: beside.z } : { x: 0, y: level, z: 0 };
+      const far = beside ? 14 : reach * (0.55 + 0.4 * noise(key + 0.5));
+      this.byKey.set(key, {
+        key,
+        sae,
         feature,
         label,
         label_state,
         first,
         x: at.x + way.x * far,
-        y: at.y + way.y * far,
+        y: at.y + way.y * far * (levels.size > 1 ? 0.15 : 1),
         z: at.z + way.z * far,
+        level,
         hidden: false,
         now: 0,
         share: 0,
@@ -83,11 +91,11 @@ export class GraphData {
       });
     }
     this.rename(graph);
-    this.items = nodes.map((node) => /** @type {Item} */ (this.byFeature.get(node.feature)));
+    this.items = nodes.map((node) => /** @type {Item} */ (this.byKey.get(node.key)));
     const most = edges.reduce((high, edge) => Math.max(high, edge.count), 1);
     this.ties = edges.map(({ a, b, count }) => ({
-      source: /** @type {Item} */ (this.byFeature.get(a)),
-      target: /** @type {Item} */ (this.byFeature.get(b)),
+      source: /** @type {Item} */ (this.byKey.get(a)),
+      target: /** @type {Item} */ (this.byKey.get(b)),
       weight: Math.log(1 + count) / Math.log(1 + most),
       hidden: false,
       rgb: [0.5, 0.5, 0.5],
@@ -97,21 +105,21 @@ export class GraphData {
 
   /** Gives nodes the names that they have in the graph; nothing else changes. @param {Graph | null} graph */
   rename(graph) {
-    for (const { feature, label, label_state } of graph?.nodes ?? []) {
-      const item = this.byFeature.get(feature);
+    for (const { key, label, label_state } of graph?.nodes ?? []) {
+      const item = this.byKey.get(key);
       if (item) Object.assign(item, { label, label_state });
     }
   }
 
   /**
-   * A feature and those it is joined to.
-   * @param {number} feature
+   * The keys of a node and of those it is joined to.
+   * @param {number} key
    */
-  neighbours(feature) {
-    const near = new Set([feature]);
+  neighbours(key) {
+    const near = new Set([key]);
     for (const { source, target } of this.ties) {
-      if (source.feature === feature) near.add(target.feature);
-      if (target.feature === feature) near.add(source.feature);
+      if (source.key === key) near.add(target.key);
+      if (target.key === key) near.add(source.key);
     }
     return near;
   }

@@ -16,9 +16,10 @@ const SETTLING = 1;
  * Sets up the forces of a 3d-force-graph or force-graph.
  * @param {any} graph
  * @param {() => Item[]} items
+ * @param {1 | -1} up   which way up is: a canvas counts downwards
  * @returns {Heat}
  */
-export function setForces(graph, items) {
+export function setForces(graph, items, up) {
   const heat = { cap: STREAMING };
   graph.d3Force('link').distance(30);
   graph.d3Force('charge').strength(-38).theta(1.3).distanceMax(260);
@@ -27,9 +28,11 @@ export function setForces(graph, items) {
   // Features that fired only once have no edge: without a pull to the middle they would drift away.
   graph.d3Force('middle', (/** @type {number} */ alpha) => {
     const pull = 0.075 * Math.min(alpha, heat.cap);
-    for (const item of /** @type {any[]} */ (items())) {
+    const drawn = /** @type {any[]} */ (items());
+    const flatten = drawn.some((item) => item.level !== drawn[0].level) ? 6 : 1; // several SAEs: a layer each
+    for (const item of drawn) {
       item.vx -= item.x * pull;
-      item.vy -= item.y * pull;
+      item.vy -= (item.y - up * item.level) * pull * flatten;
       if (item.vz !== undefined) item.vz -= item.z * pull;
     }
   });

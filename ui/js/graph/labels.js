@@ -13,7 +13,7 @@ const LONGEST = 34; // characters
 export class Labels {
   /** @type {View} */ view = { width: 0, height: 0 };
   /** @type {Item[]} most important first */ #items = [];
-  /** @type {Map<number, HTMLElement>} by feature */ #elements = new Map();
+  /** @type {Map<number, HTMLElement>} by key */ #elements = new Map();
   /** @type {Map<number, {width: number, height: number}>} */ #sizes = new Map();
   /** @type {Map<number, Side>} */ #sides = new Map();
 
@@ -39,49 +39,49 @@ export class Labels {
 
   /**
    * @param {Item[]} items
-   * @param {number | null} selected
+   * @param {number | null} selected   a key
    * @param {number | null} pointed
    */
   choose(items, selected, pointed) {
     this.#items = items;
-    const wanted = new Set(items.map((item) => item.feature));
-    for (const [feature, element] of this.#elements) {
-      if (wanted.has(feature)) continue;
+    const wanted = new Set(items.map((item) => item.key));
+    for (const [key, element] of this.#elements) {
+      if (wanted.has(key)) continue;
       element.remove();
-      this.#elements.delete(feature);
-      this.#sizes.delete(feature);
-      this.#sides.delete(feature);
+      this.#elements.delete(key);
+      this.#sizes.delete(key);
+      this.#sides.delete(key);
     }
     /** @type {number[]} */
     const changed = [];
-    for (const { feature, label, label_state } of items) {
-      const element = this.#elements.get(feature) ?? this.#add(feature);
+    for (const { key, feature, label, label_state } of items) {
+      const element = this.#elements.get(key) ?? this.#add(key);
       const text = shortened(label ?? `feature ${feature}`, LONGEST);
       const look = [
         !label && 'unlabelled',
         isAutomatic(label, label_state) && 'automatic',
-        feature === selected && 'selected',
-        feature === pointed && 'pointed',
+        key === selected && 'selected',
+        key === pointed && 'pointed',
       ];
       const className = ['label', ...look.filter(Boolean)].join(' ');
       if (element.textContent !== text || element.className !== className) {
         element.textContent = text;
         element.className = className;
-        this.#sizes.delete(feature);
+        this.#sizes.delete(key);
       }
-      if (!this.#sizes.has(feature)) changed.push(feature);
+      if (!this.#sizes.has(key)) changed.push(key);
     }
     // Sizes are read once per label and look, all together: each reading has the browser lay out the page.
-    for (const feature of changed) {
-      const { offsetWidth: width, offsetHeight: height } = /** @type {HTMLElement} */ (this.#elements.get(feature));
-      this.#sizes.set(feature, { width, height });
+    for (const key of changed) {
+      const { offsetWidth: width, offsetHeight: height } = /** @type {HTMLElement} */ (this.#elements.get(key));
+      this.#sizes.set(key, { width, height });
     }
   }
 
-  /** @param {number} feature */
-  #add(feature) {
+  /** @param {number} key */
+  #add(key) {
     const element = /** @type {HTMLElement} */ (el('div'));
-    this.#elements.set(feature, element);
+    this.#elements.set(key, element);
     this.home.append(element);
     return element;
   }
@@ -91,8 +91,8 @@ export class Labels {
     const wishes = [];
     for (const item of this.#items) {
       const at = scene.toScreen(item);
-      const size = this.#sizes.get(item.feature);
-      if (at.visible && size) wishes.push({ id: item.feature, x: at.x, y: at.y, radius: at.radius, ...size });
+      const size = this.#sizes.get(item.key);
+      if (at.visible && size) wishes.push({ id: item.key, x: at.x, y: at.y, radius: at.radius, ...size });
     }
     const placed = place(wishes, this.view, this.#sides);
     const seen = new Set();
@@ -104,6 +104,6 @@ export class Labels {
       element.style.transform = `translate(${left.toFixed(1)}px, ${top.toFixed(1)}px)`;
       element.style.visibility = 'visible';
     }
-    for (const [feature, element] of this.#elements) if (!seen.has(feature)) element.style.visibility = 'hidden';
+    for (const [key, element] of this.#elements) if (!seen.has(key)) element.style.visibility = 'hidden';
   }
 }

@@ -31,7 +31,7 @@ export class Scene2D {
     graph
       .backgroundColor('rgba(0,0,0,0)')
       .enableNodeDrag(false)
-      .nodeId('feature')
+      .nodeId('key')
       .nodeLabel(() => null)
       .autoPauseRedraw(true)
       .nodeVisibility((/** @type {Item} */ item) => !item.hidden)
@@ -53,7 +53,7 @@ export class Scene2D {
       .onRenderFramePost(() => handlers.frame())
       .onZoom(() => handlers.frame())
       .onEngineTick(() => this.#framed && this.#frame(0));
-    this.heat = setForces(graph, () => this.#items);
+    this.heat = setForces(graph, () => this.#items, -1);
     graph.d3Force('charge').strength(-70);
     for (const event of ['wheel', 'pointerdown']) {
       home.addEventListener(event, () => (this.#framed = false), { passive: true });

@@ -65,14 +65,14 @@ export class Scene3D {
       .backgroundColor('rgba(0,0,0,0)')
       .showNavInfo(false)
       .enableNodeDrag(false)
-      .nodeId('feature')
+      .nodeId('key')
       .nodeLabel(() => null)
       .nodeThreeObject(() => new Hit())
       .linkVisibility(false)
       .onNodeClick((/** @type {Item} */ item) => handlers.click(item))
       .onBackgroundClick(() => handlers.click(null))
       .onNodeHover((/** @type {Item | null} */ item) => handlers.hover(this.#inside ? item : null));
-    this.heat = setForces(graph, () => this.#items);
+    this.heat = setForces(graph, () => this.#items, 1);
     this.drawing = new Drawing3D();
     graph.lights([]);
     graph.scene().add(this.drawing.lines, this.drawing.points);

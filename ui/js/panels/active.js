@@ -1,150 +1,221 @@
 // @ts-check
-// The features that fire at the cursor, strongest first: the graph's accessible twin.
+// The features that fire at the cursor: the graph's accessible twin. Of several SAEs on screen, each has a list.
 
-import { $, el, setText } from '../dom.js';
-import { activationColor, css } from '../color.js';
+import { $, el, icon, setText } from '../dom.js';
+import { activationColor, css, layerColor } from '../color.js';
+import { isAlwaysOn } from '../firings.js';
 import { NO_DESCRIPTION, isAutomatic } from '../label-words.js';
+import { listed } from '../listing.js';
 import { readingAt, strongestUpTo } from '../session.js';
 import { theme } from '../theme.js';
-import { analysis, counted, featureName, number, percent, quoted } from '../words.js';
+import { counted, featureName, number, percent, saeName } from '../words.js';
 
+/** @import { FeatureId, Mark } from '../marks.js' */
+/** @import { Listing } from '../listing.js' */
 /** @import { State } from '../state.js' */
-/** @import { ActiveFeature, Step } from '../types.js' */
+/** @import { ActiveFeature, Reading } from '../types.js' */
 
 /** @param {State} state */
 export function activePanel(state) {
-  const list = $('active');
-  const at = $('at');
-  const measures = $('measures');
+  const home = $('active');
+  const count = $('active-count');
+  const left = $('left-out');
   /** @type {HTMLInputElement} */
   const threshold = $('threshold');
   const thresholdText = /** @type {HTMLElement} */ (threshold.nextElementSibling);
-  /** @type {ReturnType<typeof makeRow>[]} rows are kept and refilled: at 100 tokens a second none is created */
-  const rows = [];
+  /** @type {HTMLInputElement} */
+  const filter = $('filter');
+  /** @type {HTMLSelectElement} */
+  const sortBy = $('sort-by');
+  const hideAlways = $('hide-always');
+  /** @type {ReturnType<typeof makeList>[]} lists and rows are kept and refilled: at 100 tokens a second none is created */
+  const lists = [];
 
-  list.addEventListener('click', (/** @type {any} */ event) => {
-    const row = event.target.closest('[data-feature]');
-    if (row) state.inspect(Number(row.dataset.feature));
+  /** The feature that an event is about. @param {any} event @returns {FeatureId | null} */
+  function idOf(event) {
+    const button = event.target.closest('li')?.querySelector('[data-feature]');
+    return button ? { sae: button.dataset.sae, feature: Number(button.dataset.feature) } : null;
+  }
+  home.addEventListener('click', (/** @type {any} */ event) => {
+    const id = idOf(event);
+    if (!id) return;
+    const mark = /** @type {Mark | undefined} */ (event.target.closest('[data-mark]')?.dataset.mark);
+    if (mark) state.mark(mark, id);
+    else state.inspect(id.feature, id.sae);
   });
-  list.addEventListener('pointerover', (/** @type {any} */ event) => {
-    const row = event.target.closest('[data-feature]');
-    state.point(row ? Number(row.dataset.feature) : null);
+  home.addEventListener('pointerover', (/** @type {any} */ event) => {
+    const id = idOf(event);
+    state.point(id && id.feature, id?.sae);
   });
-  list.addEventListener('pointerleave', () => state.point(null));
-  list.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
+  home.addEventListener('pointerleave', () => state.point(null));
+  home.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
-    const buttons = [...list.querySelectorAll('li:not([hidden]) button')];
+    const buttons = [...home.querySelectorAll('li:not([hidden]) > [data-feature]')];
     const next = buttons[buttons.indexOf(/** @type {any} */ (document.activeElement)) + step];
     /** @type {HTMLElement | undefined} */ (next)?.focus();
   });
   threshold.addEventListener('input', () => state.listAbove(Number(threshold.value)));
+  filter.addEventListener('input', () => state.listNamed(filter.value));
+  filter.addEventListener('keydown', (event) => {
+    if (event.key === 'ArrowDown')
+      /** @type {HTMLElement | null} */ (home.querySelector('li:not([hidden]) > button'))?.focus();
+  });
+  sortBy.addEventListener('change', () => state.look({ sortBy: sortBy.value }));
+  hideAlways.addEventListener('click', () => state.look({ hideAlways: !state.view.hideAlways }));
+  left.addEventListener('click', () => state.unmute());
 
-  state.on(['session', 'steps', 'cursor', 'choice', 'feature', 'hover', 'theme', 'names'], () => {
-    const step = state.session?.steps[state.t];
-    const reading = readingAt(state.session, state.sae, state.t);
-    const strongest = strongestUpTo(state.session, state.sae, state.t);
-    const all = reading?.features ?? [];
-    const listed = all.filter((active) => active.activation >= state.threshold);
+  state.on(
+    ['session', 'steps', 'cursor', 'choice', 'view', 'marks', 'feature', 'hover', 'theme', 'names', 'hello'],
+    draw,
+  );
 
+  function draw() {
+    const { session, shown, t, view } = state;
+    sortBy.value = view.sortBy;
+    hideAlways.setAttribute('aria-pressed', String(view.hideAlways));
+    if (filter.value.trim() !== state.filter.trim()) filter.value = state.filter;
+    drawThreshold(Math.max(...shown.map((sae) => strongestUpTo(session, sae, t))));
+    const sums = { rows: 0, l0: 0, muted: 0, always: 0 };
+    while (lists.length < shown.length) {
+      const list = makeList();
+      lists.push(list);
+      home.append(list.heading, list.list);
+    }
+    lists.forEach((list, i) => {
+      const reading = shown[i] ? readingAt(session, shown[i], t) : null;
+      list.heading.hidden = shown.length < 2 || !reading;
+      if (reading && shown.length > 1) head(list, shown[i], i, reading);
+      const found = listOf(shown[i], reading);
+      fillAll(list, found, shown[i]);
+      sums.rows += found.rows.length;
+      sums.l0 += session?.steps[t]?.is_bos ? 0 : (reading?.l0 ?? 0);
+      sums.muted += found.muted;
+      sums.always += found.always;
+    });
+    setText(count, sums.l0 ? shownOf(sums.rows, sums.l0) : '');
+    const why = [sums.muted && `${sums.muted} muted`, sums.always && `${sums.always} always on`].filter(Boolean);
+    const pieces = shown.flatMap((sae) => readingAt(session, sae, t)?.features ?? []).length;
+    count.title = `Kept are the strongest ${pieces} of this token; how many, the sampling settings say.`;
+    left.hidden = !why.length;
+    left.disabled = !sums.muted;
+    setText(left, `${why.join(', ')}${sums.muted ? ': unmute' : ' hidden'}`);
+    home.classList.toggle('none', !sums.rows);
+    setText($('none-listed'), sums.l0 && !sums.rows ? 'No feature here passes the filter.' : '');
+  }
+
+  /** @param {string} sae @param {Reading | null} reading @returns {Listing} */
+  function listOf(sae, reading) {
+    const steps = state.session?.steps ?? [];
+    return listed(reading?.features ?? [], {
+      above: state.threshold,
+      filter: state.filter,
+      sortBy: state.view.sortBy,
+      always: state.view.hideAlways ? (feature) => isAlwaysOn(steps, sae, feature, state.t) : null,
+      muted: (feature) => state.marks.has('muted', sae, feature),
+    });
+  }
+
+  /** @param {number} strongest */
+  function drawThreshold(strongest) {
     threshold.max = strongest ? (Math.ceil(strongest * 10) / 10).toFixed(1) : '1';
     threshold.value = String(state.threshold);
     threshold.style.setProperty('--share', String(state.threshold / Number(threshold.max)));
     setText(thresholdText, state.threshold ? number(state.threshold) : 'all');
+  }
 
-    sayWhere(step);
-    sayMeasures(step);
+  /** @param {ReturnType<typeof makeList>} list @param {string} sae @param {number} i @param {Reading} reading */
+  function head({ heading, swatch, title, facts }, sae, i, reading) {
+    swatch.style.background = css(layerColor(i, theme()));
     setText(
-      $('active-count'),
-      reading && !step?.is_bos
-        ? listed.length < reading.l0
-          ? `${listed.length} of ${counted(reading.l0, 'feature')}`
-          : counted(reading.l0, 'feature')
-        : '',
+      title,
+      saeName(
+        state.hello?.saes.find((one) => one.id === sae),
+        sae,
+      ),
     );
-    $('active-count').title = 'Kept are the strongest of each token; how many, the settings say.';
-    while (rows.length < listed.length) {
+    setText(facts, `L0 ${reading.l0} · ${percent(reading.unexplained)} unexplained`);
+    heading.title = sae;
+  }
+
+  /** @param {ReturnType<typeof makeList>} list @param {Listing} found @param {string} sae */
+  function fillAll({ list, rows }, found, sae) {
+    while (rows.length < found.rows.length) {
       rows.push(makeRow());
       list.append(rows[rows.length - 1].item);
     }
-    rows.forEach((row, i) => fill(row, listed[i], i, strongest));
-    list.classList.toggle('none', !listed.length);
-  });
-
-  /** @param {Step | undefined} step */
-  function sayWhere(step) {
-    if (!step) return at.replaceChildren(el('span', { className: 'muted' }, 'Nothing has been read yet.'));
-    if (step.is_bos)
-      return at.replaceChildren(
-        el(
-          'span',
-          { className: 'muted' },
-          'At the start of the text. No features are listed here: this position is the same for every prompt.',
-        ),
-      );
-    at.replaceChildren(
-      'at ',
-      el('q', {}, quoted(step.piece).slice(1, -1)),
-      ...(step.next
-        ? [' → next ', el('q', {}, quoted(step.next.text).slice(1, -1))]
-        : [el('span', { className: 'muted' }, state.session?.end ? ' → last token' : ' → next …')]),
-    );
-  }
-
-  /** @param {Step | undefined} step */
-  function sayMeasures(step) {
-    const reading = step && !step.is_bos ? step.saes[state.sae] : null;
-    const analysers = state.hello?.analysers ?? {};
-    const found = step?.analyses ?? {};
-    const names = new Set([...Object.keys(analysers), ...Object.keys(found)]);
-    measures.replaceChildren(
-      measure('L0', reading ? String(reading.l0) : '–', 'How many features are active at this token'),
-      measure(
-        'unexplained',
-        percent(reading?.unexplained),
-        'Share of the model’s activity here that the SAE does not reproduce',
-      ),
-      ...[...names].map((name) => {
-        const value = analysis(found[name], analysers[name]);
-        return measure(name, value, `${name}: ${value}\n${analysers[name]?.about ?? 'No plugin says what this is.'}`);
-      }),
-    );
+    const byEffect = state.view.sortBy === 'effect';
+    const full = byEffect
+      ? Math.max(...found.rows.map((active) => Math.abs(active.effect ?? 0)), 1e-9)
+      : strongestUpTo(state.session, sae, state.t) || 1;
+    rows.forEach((row, i) => fill(row, found.rows[i], i, sae, full));
   }
 
   /**
    * @param {ReturnType<typeof makeRow>} row
    * @param {ActiveFeature | undefined} active
    * @param {number} rank
-   * @param {number} strongest
+   * @param {string} sae
+   * @param {number} full   what a bar of full length stands for
    */
-  function fill(row, active, rank, strongest) {
+  function fill(row, active, rank, sae, full) {
     row.item.hidden = !active;
     if (!active) return;
     const { feature, activation, effect, label, label_state } = active;
-    row.button.dataset.feature = String(feature);
-    row.button.classList.toggle('selected', state.feature?.sae === state.sae && state.feature.feature === feature);
-    row.button.classList.toggle('pointed', state.hover === feature);
+    const is = (/** @type {FeatureId | null} */ id) => id?.sae === sae && id.feature === feature;
     const automatic = isAutomatic(label, label_state);
-    row.button.classList.toggle('unlabelled', !label);
-    row.button.classList.toggle('automatic', automatic);
+    const pinned = state.marks.has('pinned', sae, feature);
+    const always = isAlwaysOn(state.session?.steps ?? [], sae, feature, state.t);
+    row.button.dataset.feature = String(feature);
+    row.button.dataset.sae = sae;
+    for (const [name, on] of Object.entries({
+      selected: is(state.feature),
+      pointed: is(state.hover),
+      unlabelled: !label,
+      automatic,
+      pinned,
+      always,
+    })) {
+      row.button.classList.toggle(name, on);
+    }
+    row.button.setAttribute('aria-pressed', String(is(state.feature)));
+    row.pin.setAttribute('aria-pressed', String(pinned));
     setText(row.rank, String(rank + 1));
     setText(row.name, featureName(feature, label, label_state));
     setText(row.activation, number(activation));
-    row.bar.style.width = `${(100 * activation) / (strongest || 1)}%`;
-    row.bar.style.background = css(activationColor(activation / (strongest || 1), theme()));
+    const byEffect = state.view.sortBy === 'effect';
+    row.bar.style.width = `${(100 * Math.abs(byEffect ? (effect ?? 0) : activation)) / full}%`;
+    row.bar.style.background = byEffect
+      ? `var(${(effect ?? 0) >= 0 ? '--accent' : '--link'})`
+      : css(activationColor(activation / full, theme()));
     setText(
       row.effect,
       effect === null || Math.abs(effect) < 0.005 ? '' : `${effect > 0 ? '+' : '−'}${number(Math.abs(effect))}`,
     );
     const direct = effect === null ? '' : ` · direct effect on the next token's logit ${number(effect)}`;
     const how = automatic ? ` (${NO_DESCRIPTION})` : '';
-    row.button.title = `feature ${feature}${how} · activation ${number(activation)}${direct}`;
+    const often = always ? ' · fires at nearly every token so far' : '';
+    row.button.title = `feature ${feature}${how} · activation ${number(activation)}${direct}${often}`;
   }
+
+  return {
+    /** The feature that the keyboard is on in the list. */
+    focused: () => idOf({ target: document.activeElement ?? document.body }),
+  };
 }
 
-/** @param {string} name @param {string} value @param {string} title */
-const measure = (name, value, title) => el('div', { title }, el('dt', {}, name), el('dd', {}, value));
+/** @param {number} listed @param {number} l0 */
+const shownOf = (listed, l0) => (listed < l0 ? `${listed} of ${counted(l0, 'feature')}` : counted(l0, 'feature'));
+
+function makeList() {
+  const swatch = el('i', { className: 'swatch' });
+  const title = el('span');
+  const facts = el('small');
+  /** @type {ReturnType<typeof makeRow>[]} */
+  const rows = [];
+  return { heading: el('h3', {}, swatch, title, facts), swatch, title, facts, list: el('ol'), rows };
+}
 
 function makeRow() {
   const rank = el('span', { className: 'rank' });
@@ -161,5 +232,16 @@ function makeRow() {
     activation,
     el('span', { className: 'bar' }, bar),
   );
-  return { item: el('li', {}, button), button, rank, name, effect, activation, bar };
+  // For the mouse: on the keyboard P and M do the same, and the inspector has both as buttons.
+  const pin = marking('pinned', 'pin', 'Pin: always named, with a row over the tokens (P)');
+  const mute = marking('muted', 'mute', 'Mute: not drawn, not listed (M)');
+  return { item: el('li', {}, button, pin, mute), button, rank, name, effect, activation, bar, pin };
 }
+
+/** @param {Mark} mark @param {string} drawing @param {string} title */
+const marking = (mark, drawing, title) =>
+  el(
+    'button',
+    { type: 'button', className: 'quiet mark', 'data-mark': mark, tabIndex: -1, title, 'aria-label': title },
+    icon(drawing),
+  );

@@ -14,6 +14,7 @@ import { elsewhere } from './feature-elsewhere.js';
 import { inSession, renamePartners } from './feature-session.js';
 
 /** @import { Actions } from '../actions.js' */
+/** @import { Mark } from '../marks.js' */
 /** @import { State } from '../state.js' */
 /** @import { ErrorRecord, FeatureRecord, Name } from '../types.js' */
 
@@ -48,7 +49,7 @@ export function featurePanel(state, actions) {
     void askElsewhere();
   });
   state.on('known', () => void ask());
-  state.on('label_set', drawKnown);
+  state.on(['label_set', 'marks'], drawKnown);
   state.on('names', () => {
     if (!state.feature) return;
     renamePartners(session, state.names.get(state.feature.sae) ?? new Map());
@@ -155,6 +156,8 @@ export function featurePanel(state, actions) {
         ),
         el('p', { className: 'muted', title: `${sae}, ${hook}` }, `feature ${feature} · ${hookName(hook)}`),
       ),
+      marking('pinned', 'pin', 'pin-feature', 'Pin: always named, with a row over the tokens (P)'),
+      marking('muted', 'mute', 'mute-feature', 'Mute: not drawn, not listed (M)'),
       el(
         'button',
         {
@@ -168,6 +171,23 @@ export function featurePanel(state, actions) {
         icon('close'),
       ),
     ];
+  }
+
+  /** @param {Mark} mark @param {string} drawing @param {string} id @param {string} title */
+  function marking(mark, drawing, id, title) {
+    const { sae, feature } = state.feature ?? { sae: '', feature: 0 };
+    const pressed = String(state.marks.has(mark, sae, feature));
+    const onclick = () => state.mark(mark, { sae, feature });
+    const props = {
+      type: 'button',
+      className: 'quiet',
+      id,
+      title,
+      'aria-label': title,
+      'aria-pressed': pressed,
+      onclick,
+    };
+    return el('button', props, icon(drawing));
   }
 
   /**

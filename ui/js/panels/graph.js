@@ -4,9 +4,10 @@
 // scene, 3D or 2D, which share the same node objects.
 
 import { $, calm, el, setText } from '../dom.js';
-import { gradient } from '../color.js';
+import { css, gradient, layerColor } from '../color.js';
 import { GraphData } from '../graph/data.js';
 import { Labels } from '../graph/labels.js';
+import { keyOf } from '../graph/joined.js';
 import { paint, withLabels } from '../graph/looks.js';
 import { Scene2D } from '../graph/scene2d.js';
 import { Scene3D } from '../graph/scene3d.js';
@@ -14,12 +15,21 @@ import { recall, remember } from '../remember.js';
 import { strongestUpTo } from '../session.js';
 import { theme } from '../theme.js';
 import { glowAt } from '../trail.js';
-import { counted, featureName } from '../words.js';
+import { counted, featureName, saeName } from '../words.js';
 
 /** @import { Item, Tie } from '../graph/data.js' */
 /** @import { View } from '../graph/looks.js' */
 /** @import { Actions } from '../actions.js' */
 /** @import { State } from '../state.js' */
+
+const APART = 120; // two layers, in the units of the layout
+
+const DOTS = {
+  one: 'Dots: features that fired so far. Color and size: activation at the cursor, fading over later tokens.',
+  several:
+    'Dots: features that fired so far, the model’s first layer below. Brightness and size: activation at the cursor, ' +
+    'against the strongest of the same SAE. Edges join features of one SAE.',
+};
 
 const MEANING = {
   lift: 'Edges: fired together more than their own rates predict, at least twice (lift).',
@@ -45,8 +55,8 @@ export function graphPanel(state, actions) {
   let scene2d = null;
 
   const handlers = {
-    click: (/** @type {Item | null} */ item) => state.inspect(item ? item.feature : null),
-    hover: (/** @type {Item | null} */ item) => state.point(item ? item.feature : null),
+    click: (/** @type {Item | null} */ item) => state.inspect(item ? item.feature : null, item?.sae),
+    hover: (/** @type {Item | null} */ item) => state.point(item ? item.feature : null, item?.sae),
     frame: () => scene && labels.update(scene),
     /** @param {boolean} lost */
     lost(lost) {
@@ -105,10 +115,11 @@ export function graphPanel(state, actions) {
     return copy.toDataURL('image/png');
   }
 
-  $('picture').addEventListener('click', () => {
+  function save() {
     const png = picture();
     if (png) void actions.savePicture(png);
-  });
+  }
+  $('picture').addEventListener('click', save);
   state.on(['session', 'graph'], () => ($('picture').disabled = !state.session || !state.graph?.nodes.length));
 
   function toggleDimensions() {
@@ -130,18 +141,18 @@ export function graphPanel(state, actions) {
   let laidOut = false;
 
   function relayout() {
-    const of = state.session ? `${state.session.uid} ${state.sae}` : '';
+    const of = state.session ? `${state.session.uid} ${state.shown.join(' ')}` : '';
     const fresh = of !== shown;
     if (fresh) {
       shown = of;
       data.clear();
     }
-    if (fresh || state.graph) data.take(state.graph);
+    if (fresh || state.graph) data.take(state.graph, levels());
     recolor();
     const first = fresh || !laidOut;
     // While the user scrubs, dots stay where they are; a session opened as a whole is laid out at once.
     scene?.setData(data.items, data.ties, {
-      settle: first && !state.following,
+      settle: first && !(state.following && state.running),
       held: held || (!state.following && !first),
     });
     laidOut = data.items.length > 0;
@@ -152,18 +163,37 @@ export function graphPanel(state, actions) {
   let view;
 
   function recolor() {
-    const { session, sae, t, feature, hover } = state;
+    const { session, t, feature, hover, shown } = state;
+    const keys = (/** @type {import('../marks.js').Mark} */ mark) =>
+      new Set(state.marks.of(mark, shown).map((id) => keyOf(shown, id.sae, id.feature)));
+    /** @type {View['shine']} */
+    const shine = new Map();
+    for (const sae of session ? shown : []) {
+      const strongest = strongestUpTo(session, sae, t) || 1;
+      for (const [of, { now, trail }] of glowAt(session?.steps ?? [], sae, t)) {
+        shine.set(keyOf(shown, sae, of), { now, share: Math.min(1, trail / strongest) });
+      }
+    }
     view = {
       t,
-      glow: session ? glowAt(session.steps, sae, t) : new Map(),
-      strongest: strongestUpTo(session, sae, t) || 1,
-      selected: feature && feature.sae === sae ? feature.feature : null,
-      hover,
+      shine,
+      selected: feature && shown.includes(feature.sae) ? keyOf(shown, feature.sae, feature.feature) : null,
+      hover: hover && shown.includes(hover.sae) ? keyOf(shown, hover.sae, hover.feature) : null,
+      pinned: keys('pinned'),
+      muted: keys('muted'),
+      names: state.view.names,
+      layers: shown,
       theme: theme(),
     };
     paint(data, view);
     scene?.repaint(view.theme);
     writeNames();
+  }
+
+  /** Several SAEs lie above one another, in the order of the model, the first at the bottom. */
+  function levels() {
+    const { shown } = state;
+    return new Map(shown.map((sae, i) => [sae, (i - (shown.length - 1) / 2) * APART]));
   }
 
   function writeNames() {
@@ -179,6 +209,27 @@ export function graphPanel(state, actions) {
     place.setAttribute('aria-label', `${summary} The list of active features says the same.`);
   }
 
+  /** Of several SAEs: which hue is which. */
+  function describeLayers() {
+    const { shown, hello } = state;
+    const several = shown.length > 1;
+    const layers = $('layers');
+    layers.hidden = !several;
+    $('scale-row').hidden = several;
+    setText($('dots-meaning'), several ? DOTS.several : DOTS.one);
+    const name = (/** @type {string} */ id) =>
+      saeName(
+        hello?.saes.find((sae) => sae.id === id),
+        id,
+      );
+    layers.replaceChildren(
+      ...(several ? [...shown].reverse() : []).map((id) => {
+        const background = css(layerColor(shown.indexOf(id), theme()));
+        return el('li', { title: id }, el('i', { className: 'swatch', style: `background:${background}` }), name(id));
+      }),
+    );
+  }
+
   // -- wiring ------------------------------------------------------------------------------------------------------------
 
   const fit = () => scene?.fit(calm() ? 0 : 500);
@@ -186,12 +237,13 @@ export function graphPanel(state, actions) {
   $('fit').addEventListener('click', fit);
   $('reset').addEventListener('click', reset);
   $('dimensions').addEventListener('click', toggleDimensions);
-  $('freeze').addEventListener('click', () => {
+  function hold() {
     held = !held;
     $('freeze').setAttribute('aria-pressed', String(held));
     if (held) scene?.hold();
     else scene?.unfold();
-  });
+  }
+  $('freeze').addEventListener('click', hold);
   /** @type {HTMLSelectElement} */
   const edgesBy = $('edges-by');
   edgesBy.value = state.edgesBy;
@@ -201,7 +253,7 @@ export function graphPanel(state, actions) {
   state.on('running', () => {
     if (!state.running && state.following && !held && data.items.length) scene?.unfold();
   });
-  state.on(['steps', 'cursor', 'hover', 'theme'], recolor);
+  state.on(['steps', 'cursor', 'hover', 'marks', 'view', 'theme'], recolor);
   state.on('names', () => {
     data.rename(state.graph); // the dots stay as and where they are
     writeNames();
@@ -209,13 +261,13 @@ export function graphPanel(state, actions) {
   });
   state.on('feature', () => {
     recolor();
-    const item =
-      state.feature && state.feature.sae === state.sae ? data.byFeature.get(state.feature.feature) : undefined;
+    const item = view.selected === null ? undefined : data.byKey.get(view.selected);
     if (item && !item.hidden) scene?.flyTo(item, calm() ? 0 : 700);
   });
-  state.on(['choice', 'theme'], () => {
+  state.on(['choice', 'session', 'theme', 'hello'], () => {
     setText($('edges-meaning'), MEANING[state.edgesBy]);
     $('scale').style.background = gradient(theme());
+    describeLayers();
   });
   document.addEventListener('visibilitychange', () => scene?.pause(document.hidden));
   new ResizeObserver(resize).observe(place);
@@ -224,6 +276,8 @@ export function graphPanel(state, actions) {
   return {
     fit,
     reset,
+    hold,
+    save,
     toggleDimensions,
     /** For tests: what is drawn and where. */
     stats: () => ({ ...scene?.stats(), mode: place.dataset.mode, nodes: data.items.length, edges: data.ties.length }),
@@ -234,6 +288,7 @@ export function graphPanel(state, actions) {
         .map((item) => {
           const { x = 0, y = 0, radius = 0 } = scene?.toScreen(item) ?? {};
           return {
+            sae: item.sae,
             feature: item.feature,
             x: corner.left + x,
             y: corner.top + y,

@@ -1,8 +1,9 @@
 // @ts-check
-// What one sees, and the keys.
+// What one sees, and the keys of the commands.
 
 import { $, el, icon } from '../dom.js';
-import { KEYS } from '../keys.js';
+
+/** @import { Command } from '../commands.js' */
 
 const WHAT = [
   ['Token', 'A piece of text that the model reads or writes: a word, part of a word, a comma.'],
@@ -28,9 +29,11 @@ const WHAT = [
   ],
 ];
 
-export function helpDialog() {
+/** @param {() => Command[]} commands */
+export function helpDialog(commands) {
   /** @type {HTMLDialogElement} */
   const dialog = $('help-dialog');
+  const keys = el('dl', { className: 'keys' });
   dialog.append(
     el(
       'header',
@@ -44,16 +47,16 @@ export function helpDialog() {
     ),
     el('dl', { className: 'what' }, ...WHAT.flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)])),
     el('h2', {}, 'Keys'),
-    el(
-      'dl',
-      { className: 'keys' },
-      ...KEYS.flatMap(([keys, does]) => [el('dt', {}, ...keyCaps(keys)), el('dd', {}, does)]),
-    ),
+    keys,
   );
   dialog.addEventListener('click', (event) => {
     if (event.target === dialog) dialog.close(); // a click beside it
   });
-  const open = () => dialog.showModal();
+  function open() {
+    const rows = commands().flatMap((command) => (command.keys ? [{ ...command, keys: command.keys }] : []));
+    keys.replaceChildren(...rows.flatMap(({ name, keys }) => [el('dt', {}, ...keyCaps(keys)), el('dd', {}, name)]));
+    dialog.showModal();
+  }
   $('help').addEventListener('click', open);
   return { open };
 }

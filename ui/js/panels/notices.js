@@ -6,7 +6,7 @@ import { counted } from '../words.js';
 
 /** @import { Actions } from '../actions.js' */
 /** @import { State } from '../state.js' */
-/** @import { Problem } from '../types.js' */
+/** @import { ErrorRecord, Problem } from '../types.js' */
 
 /**
  * @param {State} state
@@ -23,7 +23,22 @@ export function noticesPanel(state, actions) {
   state.on('failure', () => {
     failure.hidden = !state.failure;
     failure.replaceChildren(
-      ...(state.failure ? [...said(state.failure), closing('Dismiss the error', () => state.fail(null))] : []),
+      ...(state.failure
+        ? [
+            ...said(state.failure),
+            ...(state.retry
+              ? [
+                  el(
+                    'button',
+                    { type: 'button', className: 'plain', id: 'try-again', onclick: state.retry },
+                    'Try again',
+                  ),
+                ]
+              : []),
+            copying(details(state, state.failure), 'Copy details'),
+            closing('Dismiss the error', () => state.fail(null)),
+          ]
+        : []),
     );
   });
 
@@ -71,6 +86,22 @@ export function noticesPanel(state, actions) {
     );
   });
 }
+
+/**
+ * What somebody who helps would ask for.
+ * @param {State} state
+ * @param {ErrorRecord} error
+ */
+const details = ({ hello, model, saes, engine }, { kind, message, hint }) =>
+  [
+    `${kind}: ${message}`,
+    hint,
+    `model ${model || '–'}, SAEs ${saes.join(', ') || '–'}`,
+    [engine?.device, engine?.dtype].filter(Boolean).join(', '),
+    `AXON Shell ${hello?.version ?? ''}, ${navigator.userAgent}`,
+  ]
+    .filter(Boolean)
+    .join('\n');
 
 /** @param {Problem} found */
 const problem = ({ name, message, hint }) =>

@@ -29,7 +29,7 @@ export function pickerPanel(state, actions) {
     search.value = '';
     void actions.load();
   });
-  shown.addEventListener('change', () => state.showSae(shown.value));
+  shown.addEventListener('change', () => (shown.value ? state.showSae(shown.value) : state.showTogether()));
 
   state.on(['hello', 'choice'], () => {
     const models = state.hello?.models ?? [];
@@ -118,16 +118,20 @@ export function pickerPanel(state, actions) {
     const start = state.session?.start;
     const offered = start?.saes ?? state.saes;
     const known = offered.map((id) => ({ id, sae: state.hello?.saes.find((sae) => sae.id === id) }));
-    const signature = `${offered.join()}|${state.sae}|${start?.session}`;
+    const together = state.shown.length > 1;
+    const signature = `${offered.join()}|${state.sae}|${together}|${start?.session}`;
     if (shown.dataset.signature === signature) return; // an open list must not be rebuilt at each token
     shown.dataset.signature = signature;
     shown.replaceChildren(
       ...known.map(({ id, sae }) =>
-        el('option', { value: id, selected: id === state.sae, title: id }, saeName(sae, id)),
+        el('option', { value: id, selected: id === state.sae && !together, title: id }, saeName(sae, id)),
       ),
+      ...(start && offered.length > 1
+        ? [el('option', { value: '', selected: together }, `all ${offered.length} at once`)]
+        : []),
     );
     shown.disabled = offered.length < 2;
-    const notes = start?.notes?.filter((note) => note.includes(state.sae)) ?? [];
+    const notes = start?.notes?.filter((note) => state.shown.some((sae) => note.includes(sae))) ?? [];
     setText($('notes'), offered.length ? notes.join(' ') : 'No SAE reads this model: only its words are shown.');
   });
 }

@@ -62,6 +62,7 @@ export function promptPanel(state, actions, settings) {
   });
 
   return {
+    run: start,
     focus() {
       box.focus();
       box.select();

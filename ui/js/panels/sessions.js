@@ -2,6 +2,7 @@
 // Past sessions, newest first, and searching them. Opening one shows what was stored; it needs no model.
 
 import { $, el, icon, setText } from '../dom.js';
+import { togglePane } from '../keys.js';
 import { counted, moment, size } from '../words.js';
 import { sessionMenu } from './session-menu.js';
 
@@ -136,4 +137,14 @@ export function sessionsPanel(state, actions) {
     );
     return el('div', { className: 'row' }, open, more);
   }
+
+  return {
+    /** Searches past sessions for a text. @param {string} text */
+    write(text) {
+      togglePane('left', false);
+      search.value = text;
+      search.focus();
+      actions.searchSessions({ text });
+    },
+  };
 }

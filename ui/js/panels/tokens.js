@@ -92,7 +92,6 @@ export function tokensPanel(state) {
     const said = spoken(step);
     if (token.getAttribute('aria-label') === said) return;
     token.setAttribute('aria-label', said);
-    token.title = [said, ...analysesOf(step)].join('\n');
   }
 
   let saidOf = ''; // the SAE whose features the tokens name
@@ -108,12 +107,6 @@ export function tokensPanel(state) {
     const name = `${step.is_prompt ? 'prompt ' : ''}token ${step.position} ${quoted(step.piece)}`;
     return top ? `${name}, top feature ${featureName(top.feature, top.label)}` : name;
   }
-
-  /** What analysers say of a token, a line each. @param {Step} step */
-  const analysesOf = (step) =>
-    Object.entries(step.analyses ?? {}).map(
-      ([name, value]) => `${name} ${analysis(value, state.hello?.analysers[name])}`,
-    );
 
   function color() {
     const steps = state.session?.steps ?? [];

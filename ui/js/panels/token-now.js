@@ -1,0 +1,98 @@
+// @ts-check
+// What the model does at the cursor, before its features: where it stands, how much of it the SAE explains, and what it
+// expected to come next.
+
+import { $, el, refill, setText } from '../dom.js';
+import { chances } from '../expected.js';
+import { analysis, percent, quoted } from '../words.js';
+
+/** @import { State } from '../state.js' */
+/** @import { Step } from '../types.js' */
+
+/** @param {State} state */
+export function tokenNowPanel(state) {
+  const at = $('at');
+  const measures = $('measures');
+  /** @type {HTMLDetailsElement} */
+  const expected = $('expected');
+  const [summary, list] = /** @type {any} */ (expected).children;
+  expected.open = state.view.expected;
+  expected.addEventListener('toggle', () => state.look({ expected: expected.open }));
+
+  state.on(['session', 'steps', 'cursor', 'choice', 'hello'], () => {
+    const step = state.session?.steps[state.t];
+    sayWhere(step);
+    sayMeasures(step);
+    sayExpected(step);
+  });
+
+  /** @param {Step | undefined} step */
+  function sayWhere(step) {
+    const quiet = (/** @type {string} */ text) => el('span', { className: 'muted' }, text);
+    if (!step) return at.replaceChildren(quiet('Nothing has been read yet.'));
+    if (step.is_bos) {
+      const why = 'At the start of the text. No features are listed here: this position is the same for every prompt.';
+      return at.replaceChildren(quiet(why));
+    }
+    at.replaceChildren(
+      'at ',
+      token(step.piece),
+      ...(step.next
+        ? [' → next ', token(step.next.text)]
+        : [quiet(state.session?.end ? ' → last token' : ' → next …')]),
+    );
+  }
+
+  /** @param {Step | undefined} step */
+  function sayMeasures(step) {
+    const reading = step && !step.is_bos && state.shown.length === 1 ? step.saes[state.sae] : null;
+    const analysers = state.hello?.analysers ?? {};
+    const found = step?.analyses ?? {};
+    const names = new Set([...Object.keys(analysers), ...Object.keys(found)]);
+    measures.replaceChildren(
+      ...(state.shown.length === 1
+        ? [
+            measure('L0', reading ? String(reading.l0) : '–', 'How many features are active at this token'),
+            measure(
+              'unexplained',
+              percent(reading?.unexplained),
+              'Share of the model’s activity here that the SAE does not reproduce',
+            ),
+          ]
+        : []),
+      ...[...names].map((name) => {
+        const value = analysis(found[name], analysers[name]);
+        return measure(name, value, `${name}: ${value}\n${analysers[name]?.about ?? 'No plugin says what this is.'}`);
+      }),
+    );
+  }
+
+  /** @param {Step | undefined} step */
+  function sayExpected(step) {
+    const { first, rows } = chances(step);
+    expected.hidden = !first;
+    if (!first) return;
+    setText(summary, `Expected next: ${quoted(first.text)} ${percent(first.chance)}`);
+    if (expected.open) refill(list, ...rows.map(chanceRow));
+  }
+  expected.addEventListener('toggle', () => sayExpected(state.session?.steps[state.t]));
+}
+
+/** A token's text, quoted as it is. @param {string} text */
+const token = (text) => el('q', {}, quoted(text).slice(1, -1));
+
+/** @param {string} name @param {string} value @param {string} title */
+const measure = (name, value, title) => el('div', { title }, el('dt', {}, name), el('dd', {}, value));
+
+/**
+ * A token that could have come, and its probability.
+ * @param {import('../expected.js').Chance} chance
+ */
+export const chanceRow = ({ text, chance, came }) =>
+  el(
+    'li',
+    { className: came ? 'came' : '', title: came ? 'This one came' : undefined },
+    token(text),
+    el('span', { className: 'bar' }, el('i', { style: `width:${(100 * chance).toFixed(1)}%` })),
+    el('small', {}, percent(chance), came ? el('span', { className: 'visually-hidden' }, ', this one came') : ''),
+  );
