@@ -29,6 +29,18 @@ test('what comes after the cursor does not count', () => {
   );
 });
 
+test('wherever the cursor comes from, the counts are the same', () => {
+  const steps = Array.from({ length: 80 }, (_, p) => step(p, { [p % 3]: 1, [p % 5]: 2, [(p * p) % 11]: 3 }));
+  for (const t of [70, 71, 30, 29, 28, 5, 79, 40, 0, 79]) {
+    for (const feature of t % 2 ? [1] : [1, 2]) {
+      const fresh = firedTogether([...steps], SAE, feature, t);
+      assert.deepEqual(firedTogether(steps, SAE, feature, t), fresh);
+      const few = fresh.partners.filter((partner) => partner.count >= 2).slice(0, 3);
+      assert.deepEqual(firedTogether(steps, SAE, feature, t, 2, 3).partners, few);
+    }
+  }
+});
+
 test('lift is symmetric', () => {
   const of = (one, other) =>
     firedTogether(STEPS, SAE, one, 4).partners.find((partner) => partner.feature === other)?.lift;

@@ -4,9 +4,15 @@
 
 /** @import { Step } from './types.js' */
 
-/** @typedef {Map<number, number[]>} Places   positions at which each feature of one SAE fired, in order */
+/** @typedef {{places: number[], activations: number[]}} Firings   positions at which a feature fired, and how strongly */
 
-/** @typedef {{to: number, saes: Map<string, Places>, tokens: number[]}} Index   tokens: how many up to each position */
+/**
+ * @typedef {object} Index
+ * @property {number} to                  steps that are in it
+ * @property {number[]} tokens            how many there are up to each position
+ * @property {Map<string, {features: Map<number, Firings>, strongest: number[]}>} saes
+ *   of each SAE the firings of its features, and the strongest activation of any up to each position
+ */
 /** @type {WeakMap<Step[], Index>} by the list of steps */
 const indices = new WeakMap();
 
@@ -16,24 +22,33 @@ const indices = new WeakMap();
  */
 function indexOf(steps) {
   /** @type {Index} */
-  const index = indices.get(steps) ?? { to: 0, saes: new Map(), tokens: [] };
+  const index = indices.get(steps) ?? { to: 0, tokens: [], saes: new Map() };
   indices.set(steps, index);
   for (; steps[index.to]; index.to++) {
     const { is_bos, saes } = steps[index.to];
     index.tokens.push((index.tokens.at(-1) ?? 0) + (is_bos ? 0 : 1));
-    if (is_bos) continue;
-    for (const [sae, { features }] of Object.entries(saes)) {
-      const places = index.saes.get(sae) ?? new Map();
-      index.saes.set(sae, places);
-      for (const { feature } of features) {
-        const known = places.get(feature);
-        if (known) known.push(index.to);
-        else places.set(feature, [index.to]);
+    for (const sae of Object.keys(saes)) {
+      if (!index.saes.has(sae)) index.saes.set(sae, { features: new Map(), strongest: Array(index.to).fill(0) });
+    }
+    for (const [sae, { features, strongest }] of index.saes) {
+      const active = is_bos ? [] : (saes[sae]?.features ?? []);
+      strongest.push(Math.max(strongest.at(-1) ?? 0, active[0]?.activation ?? 0)); // sorted: the strongest comes first
+      for (const { feature, activation } of active) {
+        const known = features.get(feature);
+        if (known) {
+          known.places.push(index.to);
+          known.activations.push(activation);
+        } else features.set(feature, { places: [index.to], activations: [activation] });
       }
     }
   }
   return index;
 }
+
+/** @param {Step[]} steps @param {string} sae @param {number} feature */
+const firingsOf = (steps, sae, feature) => indexOf(steps).saes.get(sae)?.features.get(feature) ?? NEVER;
+/** @type {Firings} */
+const NEVER = { places: [], activations: [] };
 
 /**
  * How many tokens there are up to and including `t`, BOS left out.
@@ -46,16 +61,42 @@ export function tokensUpTo(steps, t) {
 }
 
 /**
- * The positions up to `t` at which a feature fired.
+ * The strongest activation of any feature of an SAE up to `t`.
+ * @param {Step[]} steps
+ * @param {string} sae
+ * @param {number} t
+ */
+export function highestUpTo(steps, sae, t) {
+  const { strongest } = indexOf(steps).saes.get(sae) ?? { strongest: [] };
+  return strongest[Math.min(t, strongest.length - 1)] ?? 0;
+}
+
+/**
+ * Where a feature fired up to `t`, and how strongly.
  * @param {Step[]} steps
  * @param {string} sae
  * @param {number} feature
  * @param {number} t
+ * @returns {Firings}
+ */
+export function firingsUpTo(steps, sae, feature, t) {
+  const { places, activations } = firingsOf(steps, sae, feature);
+  const count = upTo(places, t);
+  return { places: places.slice(0, count), activations: activations.slice(0, count) };
+}
+
+/**
+ * Activation of a feature at each of the steps; 0 where it did not fire.
+ * @param {Step[]} steps
+ * @param {string} sae
+ * @param {number} feature
  * @returns {number[]}
  */
-export function placesUpTo(steps, sae, feature, t) {
-  const places = indexOf(steps).saes.get(sae)?.get(feature) ?? [];
-  return places.slice(0, upTo(places, t));
+export function activationsOf(steps, sae, feature) {
+  const { places, activations } = firingsOf(steps, sae, feature);
+  const values = Array(steps.length).fill(0);
+  places.forEach((place, i) => (values[place] = activations[i]));
+  return values;
 }
 
 /**
@@ -65,7 +106,7 @@ export function placesUpTo(steps, sae, feature, t) {
  * @param {number} feature
  * @param {number} t
  */
-export const countUpTo = (steps, sae, feature, t) => upTo(indexOf(steps).saes.get(sae)?.get(feature) ?? [], t);
+export const countUpTo = (steps, sae, feature, t) => upTo(firingsOf(steps, sae, feature).places, t);
 
 const ALWAYS = 0.8; // of the tokens
 const ENOUGH = 10; // tokens, before anything can be called "always"

@@ -2,6 +2,9 @@
 // A session as the page holds it, and the reducer that builds it from messages. Pure: live events and replay both pass
 // through here, and a message that arrives twice changes nothing.
 
+import { highestUpTo } from './firings.js';
+export { activationsOf } from './firings.js';
+
 /** @import { End, Message, Name, Named, Start, Step } from './types.js' */
 
 /**
@@ -95,29 +98,13 @@ export function readingAt(session, sae, t) {
 }
 
 /**
- * Activation of a feature at each of the steps; 0 where it did not fire.
- * @param {Step[]} steps
- * @param {string} sae
- * @param {number} feature
- * @returns {number[]}
- */
-export function activationsOf(steps, sae, feature) {
-  return steps.map((step) => step?.saes[sae]?.features.find((active) => active.feature === feature)?.activation ?? 0);
-}
-
-/**
  * The strongest activation of any feature up to `t`: what bars and colors are measured against.
  * @param {Session | null} session
  * @param {string} sae
  * @param {number} t
  */
 export function strongestUpTo(session, sae, t) {
-  let strongest = 0;
-  for (let p = 0; session && p <= t; p++) {
-    const first = session.steps[p]?.saes[sae]?.features[0]; // sorted: the strongest comes first
-    if (first && first.activation > strongest) strongest = first.activation;
-  }
-  return strongest;
+  return session ? highestUpTo(session.steps, sae, t) : 0;
 }
 
 /** @typedef {Map<number, Name>} Names  by feature of one SAE */

@@ -4,13 +4,15 @@
 import { el, setText } from '../dom.js';
 import { firedTogether } from '../cofiring.js';
 import { activationColor, css, ground } from '../color.js';
+import { firingsUpTo, tokensUpTo } from '../firings.js';
 import { nameClass } from '../label-words.js';
-import { activationsOf, stepsUpTo } from '../session.js';
+import { firstPosition } from '../session.js';
 import { theme } from '../theme.js';
 import { counted, featureName, number, visible } from '../words.js';
 
 /** @import { Partner } from '../cofiring.js' */
-/** @import { Names } from '../session.js' */
+/** @import { Firings } from '../firings.js' */
+/** @import { Names, Session } from '../session.js' */
 /** @import { State } from '../state.js' */
 /** @import { Name, Step } from '../types.js' */
 
@@ -29,36 +31,51 @@ export function inSession({ session, t }, sae, feature) {
   if (session.start && !session.start.saes.includes(sae)) {
     return [el('h3', {}, 'In this session'), el('p', { className: 'aside' }, `It was read without ${sae}.`)];
   }
-  const steps = stepsUpTo(session, t);
-  return [...fired(steps, sae, feature), ...together(session.steps, sae, feature, t)];
+  return [...fired(session, sae, feature, t), ...together(session.steps, sae, feature, t)];
 }
 
-/** @param {Step[]} steps @param {string} sae @param {number} feature */
-function fired(steps, sae, feature) {
-  const activations = activationsOf(steps, sae, feature);
+/** @param {Session} session @param {string} sae @param {number} feature @param {number} t */
+function fired(session, sae, feature, t) {
+  const { steps } = session;
+  const firings = firingsUpTo(steps, sae, feature, t);
+  const { places, activations } = firings;
   const strongest = Math.max(...activations, 0);
-  const places = activations.map((activation, i) => ({ activation, i })).filter((place) => place.activation > 0);
-  const best = places.sort((x, y) => y.activation - x.activation).slice(0, SNIPPETS);
-  const times = `${counted(places.length, 'time')} in ${counted(steps.length, 'token')}`;
+  const best = places.map((place, i) => ({ place, activation: activations[i] }));
+  best.sort((x, y) => y.activation - x.activation);
+  const tokens = tokensUpTo(steps, t);
+  const from = firstPosition(session);
   return [
-    el('h3', {}, 'In this session', el('small', {}, times)),
+    el(
+      'h3',
+      {},
+      'In this session',
+      el('small', {}, `${counted(places.length, 'time')} in ${counted(tokens, 'token')}`),
+    ),
     ...(places.length
-      ? [sparkline(steps, activations, strongest)]
+      ? [sparkline(firings, from, tokens, strongest)]
       : [el('p', { className: 'aside' }, 'It has not fired up to the cursor, or not among the strongest of a token.')]),
-    ...best.map((place) => snippet(steps, activations, place.i, strongest)),
+    ...best.slice(0, SNIPPETS).map(({ place, activation }) => {
+      const around = steps.slice(Math.max(from, place - AROUND), Math.min(t, place + AROUND) + 1).filter(Boolean);
+      return snippet(around, sae, feature, place, activation, strongest);
+    }),
   ];
 }
 
 /**
  * The activation over the session so far; in a long one a bar is the strongest of several tokens.
- * @param {Step[]} steps
- * @param {number[]} activations
+ * @param {Firings} firings
+ * @param {number} from        position of the first token
+ * @param {number} tokens      how many there are
  * @param {number} strongest
  */
-function sparkline(steps, activations, strongest) {
-  const each = Math.ceil(activations.length / BARS);
-  const bars = Array.from({ length: Math.ceil(activations.length / (each || 1)) }, (_, i) => {
-    const share = strongest ? Math.max(...activations.slice(i * each, (i + 1) * each)) / strongest : 0;
+function sparkline({ places, activations }, from, tokens, strongest) {
+  const each = Math.ceil(tokens / BARS);
+  const shares = Array(Math.ceil(tokens / each)).fill(0);
+  places.forEach((place, i) => {
+    const bar = Math.floor((place - from) / each);
+    shares[bar] = Math.max(shares[bar], activations[i] / strongest);
+  });
+  const bars = shares.map((share) => {
     const color = share ? css(activationColor(share, theme())) : 'var(--line)';
     return el('i', { style: `height:${Math.max(4, 100 * share)}%;background:${color}` });
   });
@@ -67,23 +84,30 @@ function sparkline(steps, activations, strongest) {
     {
       className: 'sparkline',
       role: 'img',
-      'aria-label': `Activation over ${counted(steps.length, 'token')}, strongest ${number(strongest)}`,
+      'aria-label': `Activation over ${counted(tokens, 'token')}, strongest ${number(strongest)}`,
     },
     ...bars,
   );
 }
 
-/** @param {Step[]} steps @param {number[]} activations @param {number} center @param {number} strongest */
-function snippet(steps, activations, center, strongest) {
-  const from = Math.max(0, center - AROUND);
-  const words = steps
-    .slice(from, center + AROUND + 1)
-    .map((step, i) => shaded(step.piece, strongest ? activations[from + i] / strongest : 0));
+/**
+ * @param {Step[]} around   the tokens of the snippet
+ * @param {string} sae
+ * @param {number} feature
+ * @param {number} place    where it fired
+ * @param {number} activation
+ * @param {number} strongest
+ */
+function snippet(around, sae, feature, place, activation, strongest) {
+  const words = around.map((step) => {
+    const here = step.saes[sae]?.features.find((active) => active.feature === feature);
+    return shaded(step.piece, here ? here.activation / strongest : 0);
+  });
   return el(
     'button',
-    { type: 'button', className: 'snippet', 'data-go': steps[center].position, title: 'Move the cursor here' },
+    { type: 'button', className: 'snippet', 'data-go': place, title: 'Move the cursor here' },
     el('span', {}, ...words),
-    el('small', {}, number(activations[center])),
+    el('small', {}, number(activation)),
   );
 }
 
@@ -102,12 +126,9 @@ export function shaded(piece, share) {
 /** @param {Step[]} steps @param {string} sae @param {number} feature @param {number} t */
 function together(steps, sae, feature, t) {
   // Once together says nothing: nearly all pairs of a short session fired together once.
-  const partners = firedTogether(steps, sae, feature, t).partners.filter((partner) => partner.count >= 2);
+  const { partners } = firedTogether(steps, sae, feature, t, 2, PARTNERS);
   if (!partners.length) return [];
-  return [
-    el('h3', {}, 'Fired together with', el('small', {}, 'times · lift')),
-    ...partners.slice(0, PARTNERS).map(partnerRow),
-  ];
+  return [el('h3', {}, 'Fired together with', el('small', {}, 'times · lift')), ...partners.map(partnerRow)];
 }
 
 /** @param {Partner} partner */

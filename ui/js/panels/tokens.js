@@ -158,12 +158,15 @@ export function tokensPanel(state) {
     token.setAttribute('aria-selected', 'true');
     token.tabIndex = 0;
     if (focused) token.focus({ preventScroll: true });
-    reveal(token);
+    revealing ||= requestAnimationFrame(reveal);
   }
 
-  /** Scrolls only the strip, and only when the token is out of sight. @param {HTMLElement} token */
-  function reveal(token) {
-    const box = token.getBoundingClientRect();
+  let revealing = 0; // until all panels have written: each question of where something is has the page laid out
+  /** Scrolls only the strip, and only when the current token is out of sight. */
+  function reveal() {
+    revealing = 0;
+    if (!current) return;
+    const box = current.getBoundingClientRect();
     const view = strip.getBoundingClientRect();
     if (box.bottom > view.bottom - 4) strip.scrollTop += box.bottom - view.bottom + 8;
     else if (box.top < view.top) strip.scrollTop -= view.top - box.top + 8;
