@@ -146,16 +146,19 @@ test('each feature of a session is asked for once, and called as it is in a step
   assert.equal(nameIn(null, SAE, 9), null);
 });
 
-test('renaming 900 features in a long session takes a fraction of a frame', () => {
+test('renaming 900 features looks once at each feature that fired, however many are renamed', () => {
   const session = emptySession('long');
   for (let t = 0; t < 500; t++) {
     receive(session, step(t, Object.fromEntries(Array.from({ length: 15 }, (_, i) => [(t * 7 + i * 61) % 900, 1]))));
   }
-  const names = new Map(Array.from({ length: 900 }, (_, i) => [i, described(`label number ${i}`)]));
-  const took = [0, 1, 2].map(() => {
-    const began = performance.now();
-    renameIn(session, SAE, names);
-    return performance.now() - began;
-  });
-  assert.ok(Math.min(...took) < 8, `${took.map((ms) => ms.toFixed(2))} ms`);
+  let looked = 0;
+  class Counted extends Map {
+    get(key) {
+      looked++;
+      return super.get(key);
+    }
+  }
+  const names = new Counted(Array.from({ length: 900 }, (_, i) => [i, described(`label number ${i}`)]));
+  assert.equal(renameIn(session, SAE, names).size, 900);
+  assert.equal(looked, session.steps.flatMap((one) => one.saes[SAE].features).length);
 });
