@@ -103,7 +103,7 @@ class Worker:
         self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings, parent))
 
     def read(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> list[Message]:
-        """Read a prompt and give its messages; nothing is stored, loaded or told, and everything else goes first.
+        """Read a prompt and give its messages; nothing is stored, loaded or told of it, and everything else goes first.
 
         The first message is marked "transient". Raises Refused where the model or an SAE is not loaded, Busy where
         there is something else to do or a later wish came before it began, and PromptError.
@@ -252,11 +252,15 @@ class Worker:
                 if self.live:  # a run was asked for, and must not wait
                     raise later()
                 messages.append(message | ({"transient": True} if message["kind"] == "start" else {}))
-            self.passing = uid, messages
-            answer.set_result(messages)
         except Exception as error:
             answer.set_exception(as_axon_error(error, "reading what is typed"))
-        self.tell_problems()
+            return
+        finally:
+            self.tell_problems()
+        self.passing = uid, messages
+        answer.set_result(messages)
+        for name, features in session.undescribed(messages[-2:], self.annotate.labels).items():  # of the last token
+            self.unnamed.update(((name, feature), None) for feature in features)
 
     def tell_problems(self) -> None:
         """Tell which label sources and analysers failed since this was told last."""
@@ -283,6 +287,8 @@ class Worker:
 
         wanted = {sae.id: sae for sae in saes}
         if self.has(model, saes):
+            if self.engine.state in ("failed", "empty"):  # of another wish, which is given up
+                self.tell_ready(model, wanted)
             return True
         self.store.get_ready()
         self.engine = EngineState()
@@ -299,7 +305,7 @@ class Worker:
             for spec in specs:
                 weights_of(spec)  # the checksum that a session records: now, and not when its first token is awaited
             report("Importing PyTorch and SAELens")
-            from .engine.model import choose_device, load_model, number_format, number_type
+            from .engine.model import choose_device, load_model, number_type
             from .engine.sae import load_sae
 
             self.free(model, wanted)
@@ -319,8 +325,16 @@ class Worker:
             self.tell(state="failed", stage="", error=known.as_record())
             return False
         log.info("loaded %s with %s on %s", model.id, ", ".join(wanted) or "no SAE", self.model.device)
-        self.tell(state="ready", stage="", device=str(self.model.device), dtype=number_format(self.model.dtype))
+        self.tell_ready(model, wanted)
         return True
+
+    def tell_ready(self, model: ModelSpec, saes: Iterable[str]) -> None:
+        from .engine.model import number_format
+
+        assert self.model
+        device, dtype = str(self.model.device), number_format(self.model.dtype)
+        self.engine = EngineState()
+        self.tell(state="ready", model=model.id, saes=tuple(saes), device=device, dtype=dtype)
 
     def fetch(self, spec: Spec, cancelled: Callable[[], bool]) -> None:
         """Download the weights of an entry of the catalogue, unless they are here."""

@@ -3,6 +3,7 @@
 //
 // Ids that tests and scripts may rely on:
 //   #prompt #run #stop #settings #model #saes #theme #help            top bar
+//   #typing                                                           in the settings: read as I type
 //   #problems-count                                                   how many problems, in the top bar
 //   #failure #disconnected #problems #crash #fault                    notices under it
 //   #sessions [data-session] [data-menu] #sessions-search             past sessions
@@ -44,6 +45,7 @@ import { sessionsPanel } from './panels/sessions.js';
 import { settingsPanel } from './panels/settings.js';
 import { statusPanel } from './panels/status.js';
 import { tokensPanel } from './panels/tokens.js';
+import { typingPanel } from './panels/typing.js';
 import { transportPanel } from './panels/transport.js';
 import { startFaults } from './panels/faults.js';
 import { startRemembering } from './remember.js';
@@ -65,6 +67,7 @@ startFaults(actions);
 noticesPanel(state, actions);
 const settings = settingsPanel(state, actions);
 const prompt = promptPanel(state, actions, settings);
+typingPanel(state, actions);
 pickerPanel(state, actions);
 sessionsPanel(state, actions);
 saidPanel(state);

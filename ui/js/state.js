@@ -3,7 +3,7 @@
 // events; no panel knows another. Everything on screen is a function of the steps 0..t of the session on screen.
 
 import { recall, remember } from './remember.js';
-import { emptySession, firstPosition, lastPosition, receive, rename, renameIn } from './session.js';
+import { emptySession, firstPosition, isTransient, lastPosition, receive, rename, renameIn } from './session.js';
 
 /** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, LabelSet, Message, Name, Problem, Sae } from './types.js' */
 /** @import { SessionRow, Step } from './types.js' */
@@ -30,6 +30,7 @@ export const EVENTS = /** @type {const} */ ([
   'choice', // model, SAEs, shown SAE, kind of edges, threshold, coloring, ...
   'theme', // dark or light
   'said', // something was done, or is no longer worth saying
+  'typing', // the prompt is read while it is typed, or no longer, or cannot be
   'parent', // the next run goes on from another session, or no longer
 ]);
 /** @typedef {typeof EVENTS[number]} EventName */
@@ -59,6 +60,9 @@ export class State {
   /** @type {{session: string, position: number, title: string} | null} where the next run goes on from */ parent =
     null;
   /** @type {Session | null} */ session = null;
+  /** @type {{session: Session, t: number} | null} what was on screen before a prompt was read while typed */ before =
+    null;
+  /** @type {string} why what is typed is not read */ unread = '';
   /** @type {number} the cursor, a position; -1 = nothing yet */ t = -1;
   /** @type {boolean} the cursor follows the end */ following = true;
   /** @type {boolean} the cursor moves by itself */ playing = false;
@@ -77,6 +81,7 @@ export class State {
   /** @type {{sae: string, feature: number} | null} */ feature = null;
   /** @type {number | null} */ hover = null;
   /** @type {EdgesBy} */ edgesBy = recall('edgesBy', /** @type {EdgesBy} */ ('lift'));
+  /** @type {boolean} the prompt is read while it is typed */ typing = recall('typing', false);
   /** @type {number} activations below are not listed */ threshold = 0;
   /** @type {ColorBy} */ colorBy = recall('colorBy', 'feature');
 
@@ -114,6 +119,7 @@ export class State {
    * @param {boolean} following
    */
   show(session, following) {
+    if (!isTransient(session)) this.before = null;
     this.session = session;
     this.following = following;
     this.playing = false;
@@ -133,6 +139,30 @@ export class State {
     this.playing = false;
     this.inspect(null);
     this.emit('session', 'steps', 'cursor', 'graph', 'hover', 'choice');
+  }
+
+  /** Puts a session on screen that lasts only while its prompt is typed. @param {Session} session */
+  glance(session) {
+    const { sae } = this;
+    const graph = isTransient(this.session) ? this.graph : null;
+    if (!isTransient(this.session)) this.before = this.session && { session: this.session, t: this.t };
+    this.show(session, true);
+    if (this.sae === sae) this.graph = graph; // until the new one is here, so that nothing blinks at each word
+  }
+
+  /** Puts back what was on screen before that. */
+  glanceBack() {
+    if (!isTransient(this.session)) return;
+    if (!this.before) return this.clear();
+    const { session, t } = this.before;
+    this.show(session, false);
+    this.moveTo(t);
+  }
+
+  /** A session is no longer there. @param {string} uid */
+  forget(uid) {
+    if (this.before?.session.uid === uid) this.before = null;
+    if (this.session?.uid === uid) this.clear();
   }
 
   /**
@@ -322,6 +352,20 @@ export class State {
     this.colorBy = by;
     remember('colorBy', by);
     this.emit('choice');
+  }
+
+  /** Whether prompts are read while they are typed. @param {boolean} typing */
+  readAlong(typing) {
+    this.typing = typing;
+    remember('typing', typing);
+    this.emit('typing');
+  }
+
+  /** What is typed cannot be read. @param {string} why   "" = it can */
+  leaveUnread(why) {
+    if (this.unread === why) return;
+    this.unread = why;
+    this.emit('steps');
   }
 
   /** @param {number} threshold */

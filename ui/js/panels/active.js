@@ -4,7 +4,7 @@
 import { $, el, setText } from '../dom.js';
 import { activationColor, css } from '../color.js';
 import { NO_DESCRIPTION, isAutomatic } from '../label-words.js';
-import { readingAt, strongestUpTo } from '../session.js';
+import { isTransient, readingAt, strongestUpTo } from '../session.js';
 import { theme } from '../theme.js';
 import { analysis, counted, featureName, number, percent, quoted } from '../words.js';
 
@@ -86,10 +86,19 @@ export function activePanel(state) {
     at.replaceChildren(
       'at ',
       el('q', {}, quoted(step.piece).slice(1, -1)),
-      ...(step.next
-        ? [' → next ', el('q', {}, quoted(step.next.text).slice(1, -1))]
-        : [el('span', { className: 'muted' }, state.session?.end ? ' → last token' : ' → next …')]),
+      ...(step.next ? [' → next ', el('q', {}, quoted(step.next.text).slice(1, -1))] : unwritten(step)),
     );
+  }
+
+  /** What stands where no token has been written yet. @param {Step} step */
+  function unwritten({ alternatives: [best] }) {
+    if (!isTransient(state.session) || !best)
+      return [el('span', { className: 'muted' }, state.session?.end ? ' → last token' : ' → next …')];
+    return [
+      ' → likely ',
+      el('q', {}, quoted(best.text).slice(1, -1)),
+      el('span', { className: 'muted' }, ` ${percent(Math.exp(best.logprob))}`),
+    ];
   }
 
   /** @param {Step | undefined} step */

@@ -11,10 +11,10 @@ import { paint, withLabels } from '../graph/looks.js';
 import { Scene2D } from '../graph/scene2d.js';
 import { Scene3D } from '../graph/scene3d.js';
 import { recall, remember } from '../remember.js';
-import { strongestUpTo } from '../session.js';
+import { isTransient, strongestUpTo } from '../session.js';
 import { theme } from '../theme.js';
 import { glowAt } from '../trail.js';
-import { counted, featureName } from '../words.js';
+import { NOT_STORED, counted, featureName } from '../words.js';
 
 /** @import { Item, Tie } from '../graph/data.js' */
 /** @import { View } from '../graph/looks.js' */
@@ -109,7 +109,12 @@ export function graphPanel(state, actions) {
     const png = picture();
     if (png) void actions.savePicture(png);
   });
-  state.on(['session', 'graph'], () => ($('picture').disabled = !state.session || !state.graph?.nodes.length));
+  const { title } = $('picture');
+  state.on(['session', 'graph'], () => {
+    const transient = isTransient(state.session);
+    $('picture').disabled = !state.session || !state.graph?.nodes.length || transient;
+    $('picture').title = transient ? NOT_STORED : title;
+  });
 
   function toggleDimensions() {
     flat = !flat;
@@ -130,12 +135,12 @@ export function graphPanel(state, actions) {
   let laidOut = false;
 
   function relayout() {
-    const of = state.session ? `${state.session.uid} ${state.sae}` : '';
-    const fresh = of !== shown;
-    if (fresh) {
-      shown = of;
-      data.clear();
-    }
+    const typed = `typed ${state.sae}`; // one graph, whatever becomes of the text
+    const of = isTransient(state.session) ? typed : state.session ? `${state.session.uid} ${state.sae}` : '';
+    const goesOn = shown === typed && state.session !== null && state.following; // what was typed is run
+    const fresh = of !== shown && !goesOn;
+    shown = of;
+    if (fresh) data.clear();
     if (fresh || state.graph) data.take(state.graph);
     recolor();
     const first = fresh || !laidOut;

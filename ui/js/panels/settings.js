@@ -4,6 +4,7 @@
 
 import { $, el, setText } from '../dom.js';
 import { recall, remember } from '../remember.js';
+import { typingSwitch } from './typing.js';
 
 /** @import { Actions } from '../actions.js' */
 /** @import { State } from '../state.js' */
@@ -113,6 +114,7 @@ export function settingsPanel(state, actions) {
         seed,
         el('output', { for: 'setting-seed' }, 'the same seed and settings give the same tokens'),
       ),
+      typingSwitch(state),
     );
     if (ranges.seed) seed.max = String(ranges.seed[1]);
     seed.value = String(settings.seed);
