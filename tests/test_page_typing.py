@@ -223,6 +223,7 @@ def test_what_is_typed_while_the_model_loads_is_read_when_it_is_there(browser: B
         page.fill("#prompt", "The")
         expect(page.locator("#ending")).to_contain_text("not read as you type: The model is being loaded")
         expect(page.locator("#failure")).to_be_hidden()
+        expect(page.locator("[data-status='engine']")).to_have_text("ready", timeout=3 * LOADED)
         read(page, ["start", "The"])
         page.select_option("#model", "gpt2-small")  # not on this machine
         expect(page.locator("#loading")).to_contain_text("must be downloaded first")

@@ -144,9 +144,9 @@ export function graphPanel(state, actions) {
     if (fresh || state.graph) data.take(state.graph);
     recolor();
     const first = fresh || !laidOut;
-    // While the user scrubs, dots stay where they are; a session opened as a whole is laid out at once.
+    // While the user scrubs, dots stay where they are; what comes as a whole is laid out at once.
     scene?.setData(data.items, data.ties, {
-      settle: first && !state.following,
+      settle: first && (!state.following || isTransient(state.session)),
       held: held || (!state.following && !first),
     });
     laidOut = data.items.length > 0;

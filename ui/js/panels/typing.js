@@ -36,7 +36,9 @@ export function typingPanel(state, actions) {
       if (state.session === session && state.typing && !state.running && box.value.trim()) state.glance(found);
       state.leaveUnread('');
     } catch (error) {
-      if (!state.running) state.leaveUnread(asRecord(error).message);
+      const { kind, message } = asRecord(error);
+      if (!state.running) state.leaveUnread(message);
+      if (kind === 'busy' && state.engine?.state === 'ready') soon(); // it was, and the word of that came first
     } finally {
       asking = false;
     }
@@ -48,10 +50,12 @@ export function typingPanel(state, actions) {
     state.glanceBack();
   }
 
-  box.addEventListener('input', () => {
+  function soon() {
     clearTimeout(timer);
     timer = window.setTimeout(() => void read(), PAUSE);
-  });
+  }
+
+  box.addEventListener('input', soon);
   state.on('typing', () => void read());
   state.on('running', () => state.running && state.leaveUnread(''));
   state.on('engine', () => {
