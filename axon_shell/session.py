@@ -32,7 +32,7 @@ def run(
     saes: Sequence[Sae],
     settings: Settings,
     annotate: Annotator,
-    store: Store,
+    store: Store | Nowhere,
     stopped: Callable[[], bool],
     parent: Message | None = None,
     vectors: str = "none",
@@ -91,6 +91,15 @@ def run(
             for hook, first, width, data in kept.blobs():
                 store.keep_vectors(session, hook, first, width, data)
     yield end.as_message()
+
+
+class Nowhere:
+    """In the place of a store where a session is only looked at: takes everything, keeps nothing."""
+
+    def begin(self, session: str, start: Message) -> None: ...
+    def add(self, session: str, step: Message) -> None: ...
+    def end(self, session: str, end: Message) -> None: ...
+    def keep_vectors(self, session: str, hook: str, first: int, width: int, data: bytes) -> None: ...
 
 
 def replay(session: str, store: Store, annotate: Annotator, after: int = -1, limit: int | None = None) -> list[Message]:

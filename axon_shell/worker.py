@@ -7,19 +7,20 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import hub, session
 from .config import Config
-from .errors import Busy, Cancelled, StoreError, as_axon_error
+from .errors import Busy, Cancelled, Refused, StoreError, as_axon_error
 from .events import EventLog
 from .hub import installed, on_hub
 from .plugins import require_installed
 from .provenance import weights_of
-from .records import Message, ModelSpec, SaeSpec, Settings, Spec
-from .session import Annotator
+from .records import Message, ModelSpec, Problem, SaeSpec, Settings, Spec
+from .session import Annotator, Nowhere
 from .store import Store
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class Worker:
         self.engine = EngineState()
         self.live: str | None = None  # the session that is being generated
         self.streamed: tuple[str, list[Message]] = ("", [])  # the session generated last, with its messages so far
+        self.passing: tuple[str, list[Message]] = ("", [])  # what was read last without being stored
+        self.reading: Future[list[Message]] = Future()  # the reading asked for last
+        self.told: list[Problem] = []  # of label sources and analysers
         self.model: Model | None = None
         self.saes: dict[str, Sae] = {}
         self.jobs: queue.Queue[Callable[[], object] | None] = queue.Queue()
@@ -94,8 +98,31 @@ class Worker:
             if self.live:
                 raise Busy("A session is being generated already.", "Stop it, or wait until it ends.")
             self.live = uid
+            self.reading.cancel()
             self.stopping.clear()
         self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings, parent))
+
+    def read(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> list[Message]:
+        """Read a prompt and give its messages; nothing is stored, loaded or told of it, and everything else goes first.
+
+        The first message is marked "transient". Raises Refused where the model or an SAE is not loaded, Busy where
+        there is something else to do or a later wish came before it began, and PromptError.
+        """
+        answer: Future[list[Message]] = Future()
+        with self.claim:
+            if self.live or self.engine.state == "loading":
+                raise later()
+            self.reading.cancel()
+            self.reading = answer
+        self.jobs.put(lambda: self.read_in_passing(answer, uid, prompt, model, saes, settings))
+        try:
+            return answer.result()
+        except CancelledError:
+            raise later() from None
+
+    def in_memory(self, session: str) -> list[Message] | None:
+        """The messages of a session that is at hand without the store: generated last, or read last in passing."""
+        return next((messages for uid, messages in (self.streamed, self.passing) if uid == session), None)
 
     def stop(self) -> bool:
         """End the session that is being generated after its current token; False when there is none."""
@@ -114,6 +141,7 @@ class Worker:
     def close(self) -> None:
         """Stop generating and end the thread."""
         self.cancel()
+        self.reading.cancel()
         self.jobs.put(None)
         self.thread.join(timeout=2)  # longer only while it imports or reads a prompt, which cannot be interrupted
 
@@ -173,7 +201,6 @@ class Worker:
         settings: Settings,
         parent: Message | None,
     ) -> None:
-        told = self.annotate.problems()
         try:
             if not self.prepare(model, saes, self.stopping.is_set):
                 error = self.engine.error or Cancelled("Stopped before it began.", "Run it again.").as_record()
@@ -200,10 +227,53 @@ class Worker:
             self.live = None
             if self.engine.state == "running":
                 self.tell(state="ready")
-            for problem in self.annotate.problems():
-                if problem not in told:
-                    self.events.put({"kind": "problem"} | asdict(problem))
+            self.tell_problems()
             self.events.put({"kind": "sessions_changed"})
+
+    def read_in_passing(
+        self,
+        answer: Future[list[Message]],
+        uid: str,
+        prompt: str,
+        model: ModelSpec,
+        saes: list[SaeSpec],
+        settings: Settings,
+    ) -> None:
+        if not answer.set_running_or_notify_cancel():
+            return
+        try:
+            if not self.model or not self.has(model, saes):
+                raise Refused(f"{model.name} is not loaded with these SAEs.", "Choose them at the top, or run.")
+            chosen = [self.saes[sae.id] for sae in saes]
+            messages: list[Message] = []
+            for message in session.run(
+                uid, prompt, self.model, chosen, settings, self.annotate, Nowhere(), lambda: False
+            ):
+                if self.live:  # a run was asked for, and must not wait
+                    raise later()
+                messages.append(message | ({"transient": True} if message["kind"] == "start" else {}))
+        except Exception as error:
+            answer.set_exception(as_axon_error(error, "reading what is typed"))
+            return
+        finally:
+            self.tell_problems()
+        self.passing = uid, messages
+        answer.set_result(messages)
+        for name, features in session.undescribed(messages[-2:], self.annotate.labels).items():  # of the last token
+            self.unnamed.update(((name, feature), None) for feature in features)
+
+    def tell_problems(self) -> None:
+        """Tell which label sources and analysers failed since this was told last."""
+        for problem in self.annotate.problems():
+            if problem not in self.told:
+                self.told.append(problem)
+                self.events.put({"kind": "problem"} | asdict(problem))
+
+    def has(self, model: ModelSpec, saes: Iterable[SaeSpec]) -> bool:
+        """Whether a model and SAEs are loaded."""
+        return (
+            self.model is not None and self.model.spec.id == model.id and {sae.id for sae in saes} <= self.saes.keys()
+        )
 
     def prepare(
         self, model: ModelSpec, saes: list[SaeSpec], cancelled: Callable[[], bool], download: bool = False
@@ -216,11 +286,15 @@ class Worker:
             self.tell(stage=stage)
 
         wanted = {sae.id: sae for sae in saes}
-        if self.model and self.model.spec.id == model.id and wanted.keys() <= self.saes.keys():
+        if self.has(model, saes):
+            if self.engine.state in ("failed", "empty"):  # of another wish, which is given up
+                self.tell_ready(model, wanted)
             return True
         self.store.get_ready()
         self.engine = EngineState()
         self.tell(state="loading", stage="Looking for the weights", model=model.id, saes=tuple(wanted))
+        with self.claim:
+            self.reading.cancel()  # it would wait for all of this
         try:
             if download:
                 self.fetch(model, cancelled)
@@ -231,7 +305,7 @@ class Worker:
             for spec in specs:
                 weights_of(spec)  # the checksum that a session records: now, and not when its first token is awaited
             report("Importing PyTorch and SAELens")
-            from .engine.model import choose_device, load_model, number_format, number_type
+            from .engine.model import choose_device, load_model, number_type
             from .engine.sae import load_sae
 
             self.free(model, wanted)
@@ -251,8 +325,16 @@ class Worker:
             self.tell(state="failed", stage="", error=known.as_record())
             return False
         log.info("loaded %s with %s on %s", model.id, ", ".join(wanted) or "no SAE", self.model.device)
-        self.tell(state="ready", stage="", device=str(self.model.device), dtype=number_format(self.model.dtype))
+        self.tell_ready(model, wanted)
         return True
+
+    def tell_ready(self, model: ModelSpec, saes: Iterable[str]) -> None:
+        from .engine.model import number_format
+
+        assert self.model
+        device, dtype = str(self.model.device), number_format(self.model.dtype)
+        self.engine = EngineState()
+        self.tell(state="ready", model=model.id, saes=tuple(saes), device=device, dtype=dtype)
 
     def fetch(self, spec: Spec, cancelled: Callable[[], bool]) -> None:
         """Download the weights of an entry of the catalogue, unless they are here."""
@@ -275,3 +357,8 @@ class Worker:
         """Change the engine's state and put it into the event log."""
         self.engine = EngineState(**(asdict(self.engine) | changes))
         self.events.put({"kind": "engine"} | asdict(self.engine))
+
+
+def later() -> Busy:
+    """What is said to whom a prompt cannot be read for now."""
+    return Busy("The model is being loaded, or writes a session.", "It is read when that is done.")

@@ -429,9 +429,9 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-HARMLESS = ["hello", "keep", "remember", "sessions", "messages", "graph", "feature", "stop", "load", "nonsense"]
+HARMLESS = ["hello", "keep", "read", "remember", "sessions", "messages", "graph", "feature", "stop", "load", "nonsense"]
 names = st.sampled_from(
-    ["session", "sae", "feature", "by", "position", "after", "max", "limit", "before", "model", "saes"]
+    ["prompt", "session", "sae", "feature", "by", "position", "after", "max", "limit", "before", "model", "saes"]
 )
 
 
@@ -464,7 +464,10 @@ def have_loaded(bridge: Bridge, model: str, sae: str) -> None:
     """Load and wait until it is there: nothing is told where it is there already."""
     ask(bridge, "load", model=model, saes=[sae])
     began = time.monotonic()
-    while not (bridge.worker.model and bridge.worker.model.spec.id == model and sae in bridge.worker.saes):
+    worker = bridge.worker
+    while (
+        not (worker.model and worker.model.spec.id == model and sae in worker.saes) or worker.engine.state == "loading"
+    ):
         assert time.monotonic() - began < 60
         time.sleep(0.02)
 
@@ -548,9 +551,176 @@ def test_what_must_be_downloaded_is_not_fetched_unasked(bridge: Bridge, monkeypa
     assert asked == []
 
 
+def test_going_back_to_what_is_loaded_still_is_told(bridge: Bridge):
+    have_loaded(bridge, "random", SAE)
+    last = ask(bridge, "hello")["last_event"]
+    ask(bridge, "load", model="away", saes=[])
+    failed = events_until(bridge, last, settled)[-1]
+    assert failed["state"] == "failed"
+    ask(bridge, "load", model="random", saes=[SAE])
+    ready = events_until(bridge, failed["seq"], settled)[-1]
+    assert (ready["state"], ready["model"], ready["saes"], ready["error"]) == ("ready", "random", [SAE], None)
+
+
 def test_saes_are_listed_and_searched(bridge: Bridge):
     assert ask(bridge, "saes", model="random")["total"] == 2
     found = ask(bridge, "saes", model="random", search="GONE hook_resid")
     assert [sae["id"] for sae in found["saes"]] == ["random/gone"] and not found["saes"][0]["installed"]
     assert ask(bridge, "saes", model="random", limit=1)["total"] == 2
     assert refused(bridge, "saes", model="rndom")["kind"] == "not_found"
+
+
+# -- reading while a prompt is typed -------------------------------------------
+
+
+def read(bridge: Bridge, prompt: str = "the cat sat", model: str = "random", saes: tuple[str, ...] = (SAE,)) -> list:
+    return ask(bridge, "read", prompt=prompt, model=model, saes=list(saes))["messages"]
+
+
+def told(bridge: Bridge, after: int) -> set[str]:
+    """What kinds of events there were after one."""
+    return {event["kind"] for event in ask(bridge, "next_events", after=after, wait=0)["events"]}
+
+
+def test_a_prompt_that_is_typed_is_read_like_a_run_and_not_stored(bridge: Bridge):
+    have_loaded(bridge, "random", SAE)
+    uid = run_to_end(bridge, settings={"max_tokens": 4, "seed": 1})
+
+    def stored_now() -> list:
+        return [ask(bridge, "sessions"), ask(bridge, "firings", sae=SAE, feature=3), ask(bridge, "hello")["engine"]]
+
+    before, last = stored_now(), ask(bridge, "hello")["last_event"]
+    start, *steps, end = read(bridge)
+    assert start["transient"] is True and (end["reason"], end["new_tokens"]) == ("max_tokens", 0)
+    assert stored_now() == before
+    assert told(bridge, last) <= {"labels"}  # of features that nobody has named yet
+
+    stored = [m for m in ask(bridge, "messages", session=uid)["messages"] if m["kind"] == "step" and m["is_prompt"]]
+    assert len(stored) == len(steps)
+    *same, last = [step | {"ms": 0} for step in stored]
+    *seen, newest = [step | {"ms": 0} for step in steps]
+    assert seen == same
+    # Of the last token nothing follows yet, and so there is no effect on it.
+    assert newest["next"] is None and last["next"]
+    strengths = [[(f["feature"], f["activation"]) for f in step["saes"][SAE]["features"]] for step in (newest, last)]
+    assert strengths[0] == strengths[1] and newest["alternatives"] == last["alternatives"]
+
+    asked = {"sae": SAE, "by": "count", "position": last["position"]}
+    drawn = ask(bridge, "graph", session=start["session"], **asked)
+    assert drawn["nodes"] and drawn == ask(bridge, "graph", session=uid, **asked)
+    assert ask(bridge, "messages", session=start["session"])["messages"] == [start, *steps, end]
+    later = read(bridge, "the cat sat on")[0]["session"]
+    assert refused(bridge, "messages", session=start["session"])["kind"] == "not_found"
+    for call in ({"method": "export_session", "form": "axon"}, {"method": "edit_session", "note": "x"}):
+        assert refused(bridge, session=later, **call)["kind"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "says"),
+    [
+        ({"prompt": "  \n "}, "prompt", "empty"),
+        ({"prompt": "cat " * 5_000}, "prompt", f"at most {CONTEXT}"),
+        ({"model": "second", "saes": ["second/first"]}, "refused", "Second is not loaded"),
+        ({"saes": ["random/gone"]}, "refused", "not loaded"),
+        ({"model": "away", "saes": []}, "refused", "Away is not loaded"),
+        ({"saes": "x"}, "refused", "saes"),
+        ({"model": "nobody"}, "not_found", "nobody"),
+    ],
+)
+def test_reading_what_is_typed_is_refused_and_loads_nothing(bridge: Bridge, changes: dict, kind: str, says: str):
+    have_loaded(bridge, "random", SAE)
+    last = ask(bridge, "hello")["last_event"]
+    error = refused(bridge, "read", **({"prompt": "the cat", "model": "random", "saes": [SAE]} | changes))
+    assert error["kind"] == kind and says in error["message"]
+    assert told(bridge, last) <= {"labels"} and bridge.worker.engine.state == "ready"
+
+
+@pytest.mark.parametrize("prompt", ["🦊🐈 naïve ﷽", "\x00\u202e<img>", "a\n\n\tb", "x"])
+def test_odd_text_is_read_while_it_is_typed(bridge: Bridge, prompt: str):
+    have_loaded(bridge, "random", SAE)
+    start, *steps, _ = read(bridge, prompt)
+    assert start["prompt"] == prompt and any(step["saes"][SAE]["features"] for step in steps)
+
+
+class Held:
+    """Keeps the engine's thread from its next job until it is let go."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self.go, began = threading.Event(), threading.Event()
+        bridge.worker.jobs.put(lambda: (began.set(), self.go.wait(20)))
+        assert began.wait(20)
+
+
+def in_thread(bridge: Bridge, prompt: str) -> tuple[threading.Thread, list]:
+    """A reading that was asked for in a thread of its own; the list takes its answer."""
+    answers: list = []
+    before = bridge.worker.reading
+    asked = {"prompt": prompt, "model": "random", "saes": [SAE]}
+    thread = threading.Thread(target=lambda: answers.append(json.loads(bridge.call("read", json.dumps(asked)))))
+    thread.start()
+    began = time.monotonic()
+    while bridge.worker.reading is before:
+        assert time.monotonic() - began < 20
+        time.sleep(0.005)
+    return thread, answers
+
+
+def test_of_what_is_typed_the_last_is_read(bridge: Bridge):
+    have_loaded(bridge, "random", SAE)
+    held = Held(bridge)
+    asked = [in_thread(bridge, prompt) for prompt in ("the", "the cat", "the cat sat")]
+    for thread, answers in asked[:2]:
+        thread.join(20)  # at once, though nothing has been read yet
+        assert answers[0]["error"]["kind"] == "busy"
+    held.go.set()
+    thread, answers = asked[2]
+    thread.join(20)
+    assert answers[0]["value"]["messages"][0]["prompt"] == "the cat sat"
+
+
+def test_a_run_and_loading_come_before_what_is_typed(bridge: Bridge):
+    have_loaded(bridge, "random", SAE)
+    held = Held(bridge)
+    thread, answers = in_thread(bridge, "the cat")
+    last = ask(bridge, "hello")["last_event"]
+    uid = ask(bridge, "run", **run(bridge))["session"]
+    thread.join(20)
+    assert answers[0]["error"]["kind"] == "busy"
+    assert refused(bridge, "read", prompt="the cat", model="random", saes=[SAE])["kind"] == "busy"
+    held.go.set()
+    events = events_until(bridge, last, finished)
+    assert next(e for e in events if e["kind"] == "end")["session"] == uid
+    assert read(bridge)[0]["transient"]
+
+    held = Held(bridge)
+    ask(bridge, "load", model="second", saes=["second/first"])
+    thread, answers = in_thread(bridge, "the cat")
+    held.go.set()
+    thread.join(20)  # when loading begins: it does not wait for it
+    assert answers[0]["error"]["kind"] in ("busy", "refused")
+    have_loaded(bridge, "second", "second/first")
+
+
+def test_a_run_ends_a_reading_that_is_under_way(bridge: Bridge, monkeypatch: pytest.MonkeyPatch):
+    have_loaded(bridge, "random", SAE)
+    reading, go = threading.Event(), threading.Event()
+    original = Annotator.__call__
+
+    def slow(annotate: Annotator, message: dict) -> dict:
+        if message["position"] == 1 and not go.is_set():
+            reading.set()
+            assert go.wait(20)
+        return original(annotate, message)
+
+    monkeypatch.setattr(Annotator, "__call__", slow)
+    before = len(ask(bridge, "sessions", limit=200)["sessions"])
+    thread, answers = in_thread(bridge, "the cat sat on the mat")
+    assert reading.wait(20)
+    last = ask(bridge, "hello")["last_event"]
+    ask(bridge, "run", **run(bridge))
+    go.set()
+    thread.join(20)
+    assert answers[0]["error"]["kind"] == "busy"
+    assert next(e for e in events_until(bridge, last, finished) if e["kind"] == "end")["reason"] == "max_tokens"
+    bridge.store.flush()
+    assert len(ask(bridge, "sessions", limit=200)["sessions"]) <= before + 1

@@ -112,16 +112,16 @@ class Past(Part):
         return {"messages": found[:limit], "more": len(found) > limit}
 
     def _of_session(self, session: str, after: int = -1, limit: int | None = None) -> list[Message]:
-        uid, messages = self.worker.streamed
-        if session == uid:
+        messages = self.worker.in_memory(session)
+        if messages is not None:
             found = messages[after + 1 : None if limit is None else after + 1 + limit]
             return [self.worker.annotate.named(message) for message in found]
         return replay(session, self.store, self.worker.annotate, after, limit)
 
     def _unnamed(self, session: str, limit: int) -> list[Message]:
         """The first messages of a session, named as they were when they were streamed, or not at all."""
-        uid, messages = self.worker.streamed
-        return messages[:limit] if session == uid else self.store.messages(session, limit=limit)
+        messages = self.worker.in_memory(session)
+        return self.store.messages(session, limit=limit) if messages is None else messages[:limit]
 
     def graph(
         self, session: str, sae: str, by: By, position: int, edges_per_node: int = 3, max_nodes: int = 300

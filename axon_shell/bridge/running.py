@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from ..config import Config
@@ -48,6 +48,12 @@ class Running(Part):
         before = {"session": self.store.summary(parent).uid, "position": max(position or 0, 0)} if parent else None
         self.worker.run(uid, prompt, *self.catalogue.choose(model, saes), chosen, before)
         return {"session": uid}
+
+    def read(self, prompt: str, model: str, saes: list[str]) -> dict[str, Any]:
+        """The messages of a prompt that is only read, while it is typed. Nothing is stored, and a run goes first."""
+        require_prompt(prompt)
+        settings = replace(self.bridge.config.settings, max_tokens=0)
+        return {"messages": self.worker.read(new_uid(), prompt, *self.catalogue.choose(model, saes), settings)}
 
     def stop(self) -> dict[str, Any]:
         """End the session that is being generated."""

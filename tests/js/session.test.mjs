@@ -5,6 +5,8 @@ import {
   emptySession,
   featuresOf,
   firstPosition,
+  isOf,
+  isTransient,
   lastPosition,
   nameIn,
   readingAt,
@@ -32,6 +34,16 @@ function received(messages) {
   const changes = messages.map((message) => receive(session, structuredClone(message)));
   return { session, changes };
 }
+
+test('a reading while one types is told from a session, and knows what it is of', () => {
+  const { session } = received(MESSAGES);
+  const { prompt, model, saes } = start;
+  assert.ok(!isTransient(null) && !isTransient(emptySession('s1')) && !isTransient(session));
+  assert.ok(isTransient(received([{ ...start, transient: true }]).session));
+  assert.ok(isOf(session, prompt, model, saes));
+  assert.ok(!isOf(null, prompt, model, saes) && !isOf(session, `${prompt} `, model, saes));
+  assert.ok(!isOf(session, prompt, 'other', saes) && !isOf(session, prompt, model, [...saes, 'x']));
+});
 
 test('a session is its messages', () => {
   const { session, changes } = received(MESSAGES);

@@ -12,7 +12,7 @@ import { emptySession, lastPosition, receive, stepsUpTo } from './session.js';
 /** @import { Session } from './session.js' */
 /** @import { State } from './state.js' */
 /** @import { Engine, ErrorRecord, Event, FeatureRecord, Hello, Message, NamesEvent, Sae } from './types.js' */
-/** @import { SessionRow } from './types.js' */
+/** @import { SessionRow, Start } from './types.js' */
 
 const PAGE = 500; // messages a call
 const KEPT_AFTER = 300; // ms
@@ -152,6 +152,20 @@ export function createActions(state, bridge) {
     }
   }
 
+  /**
+   * What the model makes of a prompt, with nothing written and nothing stored. Throws where it cannot be read now.
+   * @param {string} prompt
+   * @returns {Promise<Session>}
+   */
+  async function read(prompt) {
+    /** @type {{messages: Message[]}} */
+    const { messages } = await call('read', { prompt, model: state.model, saes: state.saes });
+    const session = emptySession(/** @type {Start} */ (messages[0]).session);
+    for (const message of messages) receive(session, message);
+    if (session.end?.error) throw new CallError(session.end.error);
+    return session;
+  }
+
   const stop = () => attempt(state, () => call('stop'));
 
   let loads = Promise.resolve();
@@ -261,7 +275,7 @@ export function createActions(state, bridge) {
   const startOf = (uid) =>
     attempt(state, async () => {
       const { messages } = await call('messages', { session: uid, max: 1 });
-      return /** @type {import('./types.js').Start} */ (messages[0]);
+      return /** @type {Start} */ (messages[0]);
     });
 
   /** The steps of a session, without BOS. @param {string} uid */
@@ -353,6 +367,7 @@ export function createActions(state, bridge) {
     begin,
     listen,
     run,
+    read,
     stop,
     load,
     cancel,

@@ -3,6 +3,7 @@
 //
 // Ids that tests and scripts may rely on:
 //   #prompt #run #stop #settings #model #saes #theme #help            top bar
+//   #typing                                                           in the settings: read as I type
 //   #problems-count                                                   how many problems, in the top bar
 //   #failure #disconnected #problems #crash #fault                    notices under it
 //   #sessions [data-session] [data-menu] #sessions-search             past sessions
@@ -54,6 +55,7 @@ import { statusPanel } from './panels/status.js';
 import { tokenCard } from './panels/token-card.js';
 import { tokenNowPanel } from './panels/token-now.js';
 import { tokensPanel } from './panels/tokens.js';
+import { typingPanel, typingSwitch } from './panels/typing.js';
 import { transportPanel } from './panels/transport.js';
 import { startFaults } from './panels/faults.js';
 import { startRemembering } from './remember.js';
@@ -76,6 +78,7 @@ startFaults(actions);
 noticesPanel(state, actions);
 const settings = settingsPanel(state, actions);
 const prompt = promptPanel(state, actions, settings);
+typingPanel(state, actions);
 pickerPanel(state, actions);
 const sessions = sessionsPanel(state, actions);
 saidPanel(state);
@@ -95,7 +98,7 @@ coloringPanel(state);
 transportPanel(state);
 statusPanel(state);
 state.emit('choice', 'cursor', 'theme'); // what can be drawn before the program has answered
-const preferences = preferencesDialog(state, themes);
+const preferences = preferencesDialog(state, themes, typingSwitch(state));
 const doable = () => commands.filter((command) => command.only !== 'key' && (command.can?.() ?? true));
 const commands = commandsOf(state, actions, {
   ...{ prompt, graph, active, labels, preferences, togglePane },

@@ -67,7 +67,7 @@ export function createSessionActions(state, call) {
     return attempt(state, async () => {
       const { deleted } = await call('delete_sessions', { sessions: [row.uid] });
       if (!deleted.length) return state.say('It is being written, and cannot be deleted yet.');
-      if (state.session?.uid === row.uid) state.clear();
+      state.forget(row.uid);
       state.say(`Deleted “${row.title}”. It can be brought back for a day.`, {
         word: 'Undo',
         act: () => void restoreSession(row.uid),

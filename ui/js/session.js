@@ -61,6 +61,21 @@ function linkToNext(steps, step) {
   if (after && !step.next) step.next = { token_id: after.token_id, text: after.piece };
 }
 
+/** Whether it is a reading while the prompt is typed, which is stored nowhere. @param {Session | null} session */
+export const isTransient = (session) => session?.start?.transient === true;
+
+/**
+ * Whether a session is of this prompt, read by this model and these SAEs.
+ * @param {Session | null} session
+ * @param {string} prompt
+ * @param {string} model
+ * @param {string[]} saes
+ */
+export function isOf(session, prompt, model, saes) {
+  const start = session?.start;
+  return start?.prompt === prompt && start.model === model && start.saes.join() === saes.join();
+}
+
 /**
  * The last position up to which every step has arrived; -1 before the first.
  * @param {Session} session

@@ -5,7 +5,7 @@
 import { Marks } from './marks.js';
 import { recall, remember } from './remember.js';
 import { layerOf } from './words.js';
-import { emptySession, firstPosition, lastPosition, receive, rename, renameIn } from './session.js';
+import { emptySession, firstPosition, isTransient, lastPosition, receive, rename, renameIn } from './session.js';
 
 /** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, LabelSet, Message, Name, Problem, Sae } from './types.js' */
 /** @import { FeatureId, Mark } from './marks.js' */
@@ -35,6 +35,7 @@ export const EVENTS = /** @type {const} */ ([
   'view', // how many nodes and edges are drawn, what is listed, motion: see VIEW
   'theme', // dark or light
   'said', // something was done, or is no longer worth saying
+  'typing', // the prompt is read while it is typed, or no longer, or cannot be
   'parent', // the next run goes on from another session, or no longer
 ]);
 /** @typedef {typeof EVENTS[number]} EventName */
@@ -77,6 +78,9 @@ export class State {
   /** @type {{session: string, position: number, title: string} | null} where the next run goes on from */ parent =
     null;
   /** @type {Session | null} */ session = null;
+  /** @type {{session: Session, t: number} | null} what was on screen before a prompt was read while typed */ before =
+    null;
+  /** @type {string} why what is typed is not read */ unread = '';
   /** @type {number} the cursor, a position; -1 = nothing yet */ t = -1;
   /** @type {boolean} the cursor follows the end */ following = true;
   /** @type {boolean} the cursor moves by itself */ playing = false;
@@ -99,6 +103,7 @@ export class State {
   /** @type {boolean} all SAEs of the session are on screen at once */ together = recall('together', false);
   /** @type {string} what the names of listed features must hold */ filter = '';
   /** @type {EdgesBy} */ edgesBy = recall('edgesBy', /** @type {EdgesBy} */ ('lift'));
+  /** @type {boolean} the prompt is read while it is typed */ typing = recall('typing', false);
   /** @type {number} activations below are not listed */ threshold = 0;
   /** @type {ColorBy} */ colorBy = recall('colorBy', 'feature');
 
@@ -136,6 +141,7 @@ export class State {
    * @param {boolean} following
    */
   show(session, following) {
+    if (!isTransient(session)) this.before = null;
     this.session = session;
     this.following = following;
     this.playing = false;
@@ -155,6 +161,30 @@ export class State {
     this.playing = false;
     this.inspect(null);
     this.emit('session', 'steps', 'cursor', 'graph', 'hover', 'choice');
+  }
+
+  /** Puts a session on screen that lasts only while its prompt is typed. @param {Session} session */
+  glance(session) {
+    const { sae } = this;
+    const graph = isTransient(this.session) ? this.graph : null;
+    if (!isTransient(this.session)) this.before = this.session && { session: this.session, t: this.t };
+    this.show(session, true);
+    if (this.sae === sae) this.graph = graph; // until the new one is here, so that nothing blinks at each word
+  }
+
+  /** Puts back what was on screen before that. */
+  glanceBack() {
+    if (!isTransient(this.session)) return;
+    if (!this.before) return this.clear();
+    const { session, t } = this.before;
+    this.show(session, false);
+    this.moveTo(t);
+  }
+
+  /** A session is no longer there. @param {string} uid */
+  forget(uid) {
+    if (this.before?.session.uid === uid) this.before = null;
+    if (this.session?.uid === uid) this.clear();
   }
 
   /**
@@ -395,6 +425,20 @@ export class State {
     this.colorBy = by;
     remember('colorBy', by);
     this.emit('choice');
+  }
+
+  /** Whether prompts are read while they are typed. @param {boolean} typing */
+  readAlong(typing) {
+    this.typing = typing;
+    remember('typing', typing);
+    this.emit('typing');
+  }
+
+  /** What is typed cannot be read. @param {string} why   "" = it can */
+  leaveUnread(why) {
+    if (this.unread === why) return;
+    this.unread = why;
+    this.emit('steps');
   }
 
   /** @param {number} threshold */

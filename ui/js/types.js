@@ -16,7 +16,7 @@
  *
  * @typedef {{kind: "start", session: string, model: string, saes: string[], prompt: string,
  *   settings: Record<string, number>, device: string, dtype: string, notes?: string[],
- *   provenance?: Record<string, any>, parent?: {session: string, position: number}}} Start
+ *   provenance?: Record<string, any>, parent?: {session: string, position: number}, transient?: boolean}} Start
  * @typedef {{kind: "step", position: number, is_prompt: boolean, is_bos?: boolean, token_id: number, piece: string,
  *   text: string, logprob: number | null, entropy: number, alternatives: Alternative[],
  *   saes: Record<string, Reading>, analyses?: Record<string, number | string>,

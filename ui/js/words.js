@@ -31,6 +31,9 @@ export function featureName(feature, label, state = 'unlabelled') {
   return label ?? `feature ${feature} (${whyNoLabel(state)})`;
 }
 
+/** Why something cannot be done with a prompt that is only read while it is typed. */
+export const NOT_STORED = 'What is read as you type is not stored: run it first';
+
 /** @param {LabelState} state */
 export const whyNoLabel = (state) => STATES[state] ?? STATES.unlabelled;
 

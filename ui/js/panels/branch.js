@@ -3,8 +3,9 @@
 // came from.
 
 import { $, el, icon } from '../dom.js';
-import { stepsUpTo } from '../session.js';
+import { isTransient, stepsUpTo } from '../session.js';
 import { shortened } from '../label-words.js';
+import { NOT_STORED } from '../words.js';
 
 /** @import { State } from '../state.js' */
 
@@ -15,6 +16,7 @@ import { shortened } from '../label-words.js';
 export function branchPanel(state, prompt) {
   const button = $('branch');
   const chip = $('parent');
+  const { title } = button;
 
   button.addEventListener('click', () => {
     const { session, t } = state;
@@ -30,7 +32,9 @@ export function branchPanel(state, prompt) {
   });
 
   state.on(['session', 'steps', 'cursor', 'running'], () => {
-    button.disabled = !state.session?.start || state.t < 1 || state.running;
+    const transient = isTransient(state.session);
+    button.disabled = !state.session?.start || state.t < 1 || state.running || transient;
+    button.title = transient ? NOT_STORED : title;
   });
   state.on('parent', () => {
     const { parent } = state;

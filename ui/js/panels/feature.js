@@ -43,6 +43,7 @@ export function featurePanel(state, actions) {
     record = null;
     failure = null;
     own.show(null);
+    refill(others);
     draw();
     pane.scrollTop = 0;
     void ask();
@@ -60,7 +61,6 @@ export function featurePanel(state, actions) {
 
   async function askElsewhere() {
     const asked = state.feature;
-    refill(others);
     if (!asked) return;
     const { firings } = await actions.firings(asked.sae, asked.feature).catch(() => ({ firings: [] }));
     if (state.feature === asked) {

@@ -12,10 +12,10 @@ import { paint, withLabels } from '../graph/looks.js';
 import { Scene2D } from '../graph/scene2d.js';
 import { Scene3D } from '../graph/scene3d.js';
 import { recall, remember } from '../remember.js';
-import { strongestUpTo } from '../session.js';
+import { isTransient, strongestUpTo } from '../session.js';
 import { theme } from '../theme.js';
 import { glowAt } from '../trail.js';
-import { counted, featureName, saeName } from '../words.js';
+import { NOT_STORED, counted, featureName, saeName } from '../words.js';
 
 /** @import { Item, Tie } from '../graph/data.js' */
 /** @import { View } from '../graph/looks.js' */
@@ -120,7 +120,12 @@ export function graphPanel(state, actions) {
     if (png) void actions.savePicture(png);
   }
   $('picture').addEventListener('click', save);
-  state.on(['session', 'graph'], () => ($('picture').disabled = !state.session || !state.graph?.nodes.length));
+  const { title } = $('picture');
+  state.on(['session', 'graph'], () => {
+    const transient = isTransient(state.session);
+    $('picture').disabled = !state.session || !state.graph?.nodes.length || transient;
+    $('picture').title = transient ? NOT_STORED : title;
+  });
 
   function toggleDimensions() {
     flat = !flat;
@@ -141,18 +146,19 @@ export function graphPanel(state, actions) {
   let laidOut = false;
 
   function relayout() {
-    const of = state.session ? `${state.session.uid} ${state.shown.join(' ')}` : '';
-    const fresh = of !== shown;
-    if (fresh) {
-      shown = of;
-      data.clear();
-    }
+    const sources = state.shown.join(' ');
+    const typed = `typed ${sources}`; // one graph, whatever becomes of the text
+    const of = isTransient(state.session) ? typed : state.session ? `${state.session.uid} ${sources}` : '';
+    const goesOn = shown === typed && state.session !== null && state.following; // what was typed is run
+    const fresh = of !== shown && !goesOn;
+    shown = of;
+    if (fresh) data.clear();
     if (fresh || state.graph) data.take(state.graph, levels());
     recolor();
     const first = fresh || !laidOut;
-    // While the user scrubs, dots stay where they are; a session opened as a whole is laid out at once.
+    // While the user scrubs, dots stay where they are; what comes as a whole is laid out at once.
     scene?.setData(data.items, data.ties, {
-      settle: first && !(state.following && state.running),
+      settle: first && (!(state.following && state.running) || isTransient(state.session)),
       held: held || (!state.following && !first),
     });
     laidOut = data.items.length > 0;

@@ -56,8 +56,8 @@ export function promptPanel(state, actions, settings) {
     if (state.failure && ['prompt', 'invalid_setting'].includes(state.failure.kind)) box.focus();
   });
   state.on('session', () => {
-    // A box that nobody has typed into shows the prompt of the session on screen.
-    if (!box.value && state.session?.start) box.value = state.session.start.prompt;
+    // A box that nobody types into shows the prompt of the session on screen.
+    if (!box.value && document.activeElement !== box && state.session?.start) box.value = state.session.start.prompt;
     grow();
   });
 

@@ -2,7 +2,8 @@
 // What can be done with one past session: title and note, pin, compare, save, delete, and what it was made by.
 
 import { $, el } from '../dom.js';
-import { moment } from '../words.js';
+import { isTransient } from '../session.js';
+import { NOT_STORED, moment } from '../words.js';
 import { compareDialog } from './session-compare.js';
 
 /** @import { Actions } from '../actions.js' */
@@ -53,7 +54,8 @@ export function sessionMenu(state, actions) {
   function open(row, from) {
     if (!row) return;
     opener = from;
-    const other = state.session && state.session.uid !== row.uid ? state.session.uid : '';
+    const transient = isTransient(state.session);
+    const other = state.session && !transient && state.session.uid !== row.uid ? state.session.uid : '';
     const formats = state.hello?.formats ?? [];
     menu.replaceChildren(
       item('Title and note …', () => edit(row), { 'data-do': 'edit' }),
@@ -63,6 +65,7 @@ export function sessionMenu(state, actions) {
       item('Compare with the one on screen', () => void comparison.open(other, row.uid), {
         'data-do': 'compare',
         disabled: !other,
+        title: transient ? NOT_STORED : undefined,
       }),
       item('What it was made by …', () => void about(row), { 'data-do': 'about' }),
       el('p', { className: 'aside', role: 'presentation' }, 'Save as'),

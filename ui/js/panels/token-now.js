@@ -4,6 +4,7 @@
 
 import { $, el, refill, setText } from '../dom.js';
 import { chances } from '../expected.js';
+import { isTransient } from '../session.js';
 import { analysis, percent, quoted } from '../words.js';
 
 /** @import { State } from '../state.js' */
@@ -37,10 +38,15 @@ export function tokenNowPanel(state) {
     at.replaceChildren(
       'at ',
       token(step.piece),
-      ...(step.next
-        ? [' → next ', token(step.next.text)]
-        : [quiet(state.session?.end ? ' → last token' : ' → next …')]),
+      ...(step.next ? [' → next ', token(step.next.text)] : unwritten(step)),
     );
+  }
+
+  /** What stands where no token has been written yet. @param {Step} step */
+  function unwritten({ alternatives: [best] }) {
+    const quiet = (/** @type {string} */ text) => el('span', { className: 'muted' }, text);
+    if (!isTransient(state.session) || !best) return [quiet(state.session?.end ? ' → last token' : ' → next …')];
+    return [' → likely ', token(best.text), quiet(` ${percent(Math.exp(best.logprob))}`)];
   }
 
   /** @param {Step | undefined} step */

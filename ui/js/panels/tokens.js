@@ -5,6 +5,7 @@
 import { $, el, setText } from '../dom.js';
 import { ground } from '../color.js';
 import { analysisOf, sharesOf } from '../coloring.js';
+import { isTransient } from '../session.js';
 import { theme } from '../theme.js';
 import { analysis, endReason, featureName, quoted, visible } from '../words.js';
 
@@ -176,7 +177,9 @@ export function tokensPanel(state) {
     const end = state.session?.end;
     const place = $('ending');
     place.classList.toggle('error', end?.reason === 'error');
-    if (end?.error) setText(place, `${endReason('error')}: ${end.error.message} ${end.error.hint}`);
+    if (state.unread) setText(place, `not read as you type: ${state.unread}`);
+    else if (isTransient(state.session)) setText(place, 'read as you type, not stored');
+    else if (end?.error) setText(place, `${endReason('error')}: ${end.error.message} ${end.error.hint}`);
     else if (end) setText(place, endReason(end.reason));
     else setText(place, state.session && state.session === state.live ? 'writing …' : '');
   }
