@@ -68,6 +68,7 @@ export function typingPanel(state, actions) {
 export function typingSwitch(state) {
   const box = el('input', { type: 'checkbox', id: 'typing', checked: state.typing });
   box.addEventListener('change', () => state.readAlong(box.checked));
+  state.on('typing', () => (box.checked = state.typing));
   return el(
     'div',
     { className: 'preference' },
