@@ -10,6 +10,7 @@
 //   #session-dialog #compare-dialog #said #undo #branch #parent
 //   #graph #sae #edges-by #fit #reset #freeze #dimensions             graph; #graph[data-mode] is "3d" or "2d"
 //   #empty #loading                                                   its overlays
+//   #first-look #play-again #close-first-look [data-example]          what the very first start shows
 //   #at #measures #threshold #active [data-feature]                   active features at the cursor
 //   #feature[data-feature]                                            feature inspector, and in it
 //   #edit-label #own-label #own-note #save-label #remove-label #cancel-label #retry-labels
@@ -31,6 +32,7 @@ import { activePanel } from './panels/active.js';
 import { coloringPanel } from './panels/coloring.js';
 import { emptyPanel } from './panels/empty.js';
 import { featurePanel } from './panels/feature.js';
+import { firstLookPanel } from './panels/first-look.js';
 import { graphPanel } from './panels/graph.js';
 import { helpDialog } from './panels/help.js';
 import { labelsPanel } from './panels/labels.js';
@@ -71,6 +73,7 @@ saidPanel(state);
 branchPanel(state, prompt);
 const graph = graphPanel(state, actions);
 emptyPanel(state, prompt.runExample);
+firstLookPanel(state, prompt.runExample);
 loadingPanel(state, actions);
 activePanel(state);
 featurePanel(state, actions);
