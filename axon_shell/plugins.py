@@ -157,7 +157,7 @@ def require_installed(model: ModelSpec, saes: Sequence[SaeSpec]) -> None:
 
 def listing(spec: Spec) -> dict[str, Any]:
     """An entry of the catalogue as the page and `--json` list it."""
-    entry = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    entry = {field.name: getattr(spec, field.name) for field in fields(spec) if field.name != "recording"}
     weights = "made by its plugin" if callable(spec.weights) else str(on_hub(spec) or spec.weights)
     return entry | {"weights": weights, "installed": installed(spec)}
 

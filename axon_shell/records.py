@@ -86,6 +86,7 @@ class ModelSpec:
     smaller: str = ""  # id of a model to take instead where memory is too little
     examples: tuple[str, ...] = ()  # prompts that show it well
     about: str = ""
+    recording: Path | None = None  # a session of it, *.axon, that the very first start plays
 
 
 @dataclass(frozen=True, slots=True)

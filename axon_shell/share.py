@@ -77,7 +77,7 @@ def write_shared(summary: SessionSummary, messages: Sequence[Message], labels: L
 
 
 def label_records(messages: Sequence[Message], labels: Labels) -> Iterator[dict[str, Any]]:
-    """What the features of a session are called, one record for each SAE."""
+    """What the features of a session are called, one record for each SAE that somebody described features of."""
     fired: dict[str, set[int]] = {}
     for message in messages:
         for sae, reading in message.get("saes", {}).items() if message["kind"] == "step" else ():
@@ -85,6 +85,8 @@ def label_records(messages: Sequence[Message], labels: Labels) -> Iterator[dict[
     for sae, features in sorted(fired.items()):
         spec = labels.saes.get(sae)
         described = labels.descriptions(sae, sorted(features))
+        if not described:
+            continue
         yield {
             "kind": "labels",
             "sae": sae,

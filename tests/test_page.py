@@ -56,7 +56,8 @@ class Watched:
 @contextmanager
 def opened(browser: Browser, shell: Shell, faults: bool = False, **options: Any) -> Iterator[Page]:
     """The shell's page in a fresh browser profile; afterwards it must not have complained, unless `faults`."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce", **options)
+    settings = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"} | options
+    context = browser.new_context(**settings)
     page = context.new_page()
     page.set_default_timeout(15_000)
     expect.set_options(timeout=15_000)
@@ -122,8 +123,9 @@ def tokens(page: Page) -> list[str]:
 
 def test_a_first_session(browser: Browser, shell_server: Shell):
     with opened(browser, shell_server) as page:
-        expect(page.locator("#empty")).to_be_visible()
+        expect(page.locator("#first-look")).to_be_visible()
         run(page, PROMPT)
+        expect(page.locator("#first-look")).to_be_hidden()
         shown = page.locator("#tokens [data-position]")
         expect(shown.filter(has_text="Paris").first).to_be_visible()
         prompt_tokens = page.locator("#tokens .prompt[data-position]").count()
@@ -242,7 +244,7 @@ def test_a_past_session_opens_with_the_model_gone(browser: Browser, tmp_path: Pa
         before = tokens(page)
     with running_shell(tmp_path / "home", root=root) as shell, opened(browser, shell) as page:
         eventually(lambda: tokens(page) == before)
-        expect(page.locator("#sessions [data-session]")).to_have_count(1)
+        expect(page.locator("#sessions [data-session]")).to_have_count(2)  # and the first look
         page.locator("#sessions [data-session]").first.click()
         page.locator("#tokens [data-position]").nth(3).click()
         expect(page.locator("#active [data-feature]").first).to_be_visible()

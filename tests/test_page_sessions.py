@@ -17,9 +17,10 @@ PROMPTS = ("The capital of France is", "The capital of Italy is", "Once upon a t
 
 @pytest.fixture(scope="module")
 def library(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:  # noqa: F811
-    """A shell with one session of each prompt."""
+    """A shell with one session of each prompt; the recorded one of the first start was deleted."""
     with running_shell(tmp_path_factory.mktemp("library")) as shell:
         with opened(browser, shell) as page:
+            call(page, "delete_sessions", sessions=[page.evaluate("() => window.__app.state.first")])
             for prompt in PROMPTS:
                 run(page, prompt)
         yield shell

@@ -16,6 +16,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from ..config import Config
@@ -72,6 +73,12 @@ class Bridge:
             if not fits(value, kinds[name]):
                 raise Refused(f"The page called {method} with {name} = {str(value)[:40]!r}.", "Reload the page.")
         return self.methods[method](**arguments)
+
+    def recording(self) -> Path | None:
+        """The session that the very first start plays; None where sessions were stored here before, or cannot be."""
+        if self.store.path.exists() or self.store.read_only:
+            return None
+        return next((model.recording for model in self.catalogue.models.values() if model.recording), None)
 
     def show_session(self, session: str) -> None:
         """Have the page put a session on screen, where one is named."""

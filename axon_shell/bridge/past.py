@@ -105,6 +105,19 @@ class Past(Part):
         self.events.put({"kind": "sessions_changed"})
         return asdict(found)
 
+    def first_look(self) -> dict[str, Any]:
+        """Take in the session that the very first start plays; gives its uid, None at later starts.
+
+        Not done by `hello`: it makes the database, which the window should not wait for.
+        """
+        recording = self.bridge.recording()
+        if recording is None:
+            return {"session": None}
+        assert self.labels.store
+        found = take_in(recording, self.store, self.labels, self.labels.store)
+        self.events.put({"kind": "sessions_changed"})
+        return {"session": found.session}
+
     def messages(self, session: str, after: int = -1, max: int = 200) -> dict[str, Any]:
         """Messages of a session in order, from index `after` + 1 on, as they were streamed."""
         limit = bounded(max, 1, 1000)

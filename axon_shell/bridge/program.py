@@ -60,6 +60,7 @@ class Program(Part):
             "engine": {"kind": "engine"} | asdict(self.worker.engine),
             "live": self.worker.live,
             "open": self.bridge.wanted,
+            "first": self.bridge.recording() is not None,
             "last_event": last,
             "store": self._store_state(),
             "folders": {

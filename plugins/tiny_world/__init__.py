@@ -47,6 +47,7 @@ def register_models(register: Callable[[ModelSpec], None], config: Config) -> No
             sae=f"{MODEL}/{FIRST_SAE}",
             examples=EXAMPLES,
             about="Countries, sums, the calendar, animals, small stories and code. Trained from scratch; always there.",
+            recording=HOME / "first-look.axon",
         )
     )
 

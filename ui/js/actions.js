@@ -55,6 +55,7 @@ export function createActions(state, bridge) {
       else if (state.session && !state.session.end)
         await open(state.session.uid); // it ended while we were away
       else if (!state.session && hello.open) await open(hello.open);
+      else if (!state.session && hello.first) await lookFirst();
       else if (!state.session && state.sessions.length) await open(state.sessions[0].uid);
     } catch (error) {
       if (error instanceof CallError && ['disconnected', 'token'].includes(error.kind)) throw error;
@@ -268,6 +269,19 @@ export function createActions(state, bridge) {
       if (position !== undefined) state.moveTo(position);
     } catch (error) {
       if (wanted === uid) state.fail(asRecord(error), () => void open(uid, position));
+    }
+  }
+
+  /** Puts the recorded session of the very first start on screen. */
+  async function lookFirst() {
+    try {
+      const { session } = await call('first_look');
+      if (!session) return;
+      await Promise.all([refreshSessions(), open(session)]);
+      state.lookFirst(session);
+    } finally {
+      if (state.hello) state.hello.first = false;
+      state.emit('hello');
     }
   }
 

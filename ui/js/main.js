@@ -11,6 +11,7 @@
 //   #session-dialog #compare-dialog #said #undo #branch #parent
 //   #graph #sae #edges-by #fit #reset #freeze #dimensions             graph; #graph[data-mode] is "3d" or "2d"
 //   #empty #loading                                                   its overlays
+//   #first-look #play-again #close-first-look [data-example]          what the very first start shows
 //   #at #measures #threshold #active [data-feature]                   active features at the cursor
 //   #feature[data-feature]                                            feature inspector, and in it
 //   #edit-label #own-label #own-note #save-label #remove-label #cancel-label #retry-labels
@@ -37,6 +38,7 @@ import { coloringPanel } from './panels/coloring.js';
 import { drawnPanel } from './panels/drawn.js';
 import { emptyPanel } from './panels/empty.js';
 import { featurePanel } from './panels/feature.js';
+import { firstLookPanel } from './panels/first-look.js';
 import { graphPanel } from './panels/graph.js';
 import { heatPanel } from './panels/heat.js';
 import { helpDialog } from './panels/help.js';
@@ -85,6 +87,7 @@ saidPanel(state);
 branchPanel(state, prompt);
 const graph = graphPanel(state, actions);
 emptyPanel(state, prompt.runExample);
+firstLookPanel(state, prompt.runExample);
 loadingPanel(state, actions);
 drawnPanel(state);
 tokenNowPanel(state);

@@ -36,6 +36,7 @@ export const EVENTS = /** @type {const} */ ([
   'theme', // dark or light
   'said', // something was done, or is no longer worth saying
   'typing', // the prompt is read while it is typed, or no longer, or cannot be
+  'first', // the first look begins or is over
   'parent', // the next run goes on from another session, or no longer
 ]);
 /** @typedef {typeof EVENTS[number]} EventName */
@@ -85,6 +86,7 @@ export class State {
   /** @type {boolean} the cursor follows the end */ following = true;
   /** @type {boolean} the cursor moves by itself */ playing = false;
   /** @type {number} tokens a second while playing */ speed = 8;
+  /** @type {string} uid of the recorded session that the very first start plays, "" once that is over */ first = '';
   /** @type {Graph | null} */ graph = null;
 
   /** @type {Map<string, Names>} names that came as events, by SAE: they outdate what was asked for before */
@@ -260,6 +262,19 @@ export class State {
     this.playing = playing;
     if (playing) this.following = false;
     this.emit('cursor');
+  }
+
+  /** @param {number} speed  tokens a second */
+  playAt(speed) {
+    this.speed = speed;
+    this.emit('cursor');
+  }
+
+  /** The very first start plays a session, or no longer. @param {string} uid */
+  lookFirst(uid) {
+    if (this.first === uid) return;
+    this.first = uid;
+    this.emit('first');
   }
 
   // -- verbs: what features are called --------------------------------------------------------------------------------

@@ -47,7 +47,7 @@
  * @typedef {{name: string, path: string, when: string, text: string}} CrashReport
  * @typedef {{version: string, offline: boolean, models: Model[], saes: Sae[], settings: Record<string, number>,
  *   defaults: Record<string, number>, analysers: Record<string, AnalyserInfo>, remembered: Record<string, unknown>,
- *   crash: CrashReport | null, open: string, formats: {name: string, about: string}[], ranges: Ranges, selected: {model: string | null, saes: string[]}, problems: Problem[],
+ *   crash: CrashReport | null, open: string, first: boolean, formats: {name: string, about: string}[], ranges: Ranges, selected: {model: string | null, saes: string[]}, problems: Problem[],
  *   engine: Engine, live: string | null, last_event: number,
  *   store: {path: string, read_only: boolean, message: string | null},
  *   folders: {config: string, models: string, downloads: string}}} Hello

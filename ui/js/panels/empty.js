@@ -17,7 +17,7 @@ export function emptyPanel(state, runExample) {
   const empty = $('empty');
 
   state.on(['hello', 'session', 'running', 'choice'], () => {
-    empty.hidden = !state.hello || state.session !== null || state.running;
+    empty.hidden = !state.hello || state.hello.first || state.session !== null || state.running;
     const models = state.hello?.models ?? [];
     const examples = models.find((model) => model.id === state.model)?.examples ?? [];
     empty.replaceChildren(

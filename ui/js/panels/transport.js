@@ -22,7 +22,7 @@ export function transportPanel(state) {
   play.addEventListener('click', () => state.play(!state.playing));
   follow.addEventListener('click', () => state.follow());
   scrubber.addEventListener('input', () => state.moveTo(Number(scrubber.value)));
-  speed.addEventListener('change', () => (state.speed = Number(speed.value)));
+  speed.addEventListener('change', () => state.playAt(Number(speed.value)));
 
   /** One token on, and the next after a while; stops at the end. */
   function tick() {
@@ -42,6 +42,7 @@ export function transportPanel(state) {
     setText($('cursor-text'), last < 0 ? '–' : `${t} / ${last}`);
     use?.setAttribute('href', state.playing ? '#icon-pause' : '#icon-run');
     play.setAttribute('aria-label', state.playing ? 'Pause' : 'Play');
+    speed.value = String(state.speed);
     follow.hidden = live === null;
     follow.setAttribute('aria-pressed', String(state.following && live === session));
     if (state.playing && !timer) timer = window.setTimeout(tick, 1000 / state.speed);
