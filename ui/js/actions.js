@@ -96,6 +96,7 @@ export function createActions(state, bridge) {
       else if (event.kind === 'sessions_changed') refreshSessions().catch(quietly);
       else if (event.kind === 'labels') names.push(event);
       else if (event.kind === 'label_set') state.takeLabelSet(event);
+      else if (event.kind === 'why') state.takeWhy(event);
       else if (event.kind === 'open_session') void open(event.session);
     }
     for (const [uid, list] of messages) state.receiveLive(uid, list);
@@ -143,7 +144,11 @@ export function createActions(state, bridge) {
     state.emit('running');
     try {
       const { session = null, position = null } = state.parent ?? {};
-      await call('run', { prompt, model: state.model, saes: state.saes, settings, parent: session, position });
+      const edits = state.steers.map(({ times, ...edit }) => ({
+        ...edit,
+        ...(edit.kind === 'ablate' ? {} : { times_maximum: times }),
+      }));
+      await call('run', { prompt, model: state.model, saes: state.saes, settings, parent: session, position, edits });
       state.branch(null);
     } catch (error) {
       const record = asRecord(error);
@@ -374,6 +379,17 @@ export function createActions(state, bridge) {
    */
   const feature = (sae, feature) => call('feature', { sae, feature });
 
+  /**
+   * Asks why a next token came after a position; the answer comes as "why" events of the request whose name this gives.
+   * @param {string} session
+   * @param {number} position
+   * @param {{token?: string, token_id?: number}} which   left out: the token that followed
+   * @returns {Promise<string>}
+   */
+  const why = async (session, position, which) => (await call('why', { session, position, ...which })).request;
+
+  const cancelWhy = () => call('cancel_why').catch(quietly);
+
   /** @param {string} url */
   const openUrl = (url) => attempt(state, () => call('open_url', { url }));
 
@@ -391,6 +407,8 @@ export function createActions(state, bridge) {
     startOf,
     stepsOf,
     feature,
+    why,
+    cancelWhy,
     openUrl,
     dismissCrash,
     report,

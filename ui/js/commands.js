@@ -24,6 +24,7 @@ import { theme } from './theme.js';
  * @property {{fit(): void, reset(): void, hold(): void, toggleDimensions(): void, save(): void}} graph
  * @property {{focused(): FeatureId | null}} active
  * @property {{open(): void}} labels
+ * @property {{open(position: number): void}} why
  * @property {{open(): void}} preferences
  * @property {{open(): void}} help
  * @property {{open(): void}} palette
@@ -38,7 +39,7 @@ import { theme } from './theme.js';
  * @returns {Command[]}
  */
 export function commandsOf(state, actions, panels) {
-  const { prompt, graph, active, labels, preferences, help, palette, togglePane, setTheme } = panels;
+  const { prompt, graph, active, labels, preferences, why, help, palette, togglePane, setTheme } = panels;
   const loaded = () => state.session !== null;
   /** What the keyboard or the mouse is on, or else what the inspector shows. */
   const meant = () => active.focused() ?? state.hover ?? state.feature;
@@ -83,6 +84,14 @@ export function commandsOf(state, actions, panels) {
       act: () => mark('muted'),
       can: () => meant() !== null,
     },
+    {
+      name: 'Why the next token',
+      keys: 'W',
+      on: ['w'],
+      act: () => why.open(state.t),
+      can: () => loaded() && !state.running,
+    },
+    { name: 'No steering', act: () => state.steerNoMore(), can: () => state.steers.length > 0 },
     { name: 'Fit the graph into view', keys: 'F', on: ['f'], act: graph.fit },
     { name: 'Reset the camera', keys: 'R', on: ['r'], act: graph.reset },
     { name: 'Hold the dots where they are, or no longer', keys: 'H', on: ['h'], act: graph.hold },

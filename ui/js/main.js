@@ -20,6 +20,8 @@
 //   #labels-search #labels-where #labels-found [data-feature]         search
 //   #tokens [data-position] #scrubber #play #follow #color-by         token strip
 //   #heat .heat-row #token-card #expected #filter #sort-by #hide-always #left-out
+//   #why #why-dialog #why-token #why-by [data-token]                  why this token
+//   #steer-part #steer #steering .edit #steer-this #steer-none        steering
 //   #palette #palette-search #palette-list [data-entry]               command palette (Ctrl+K)
 //   #preferences #theme-choice #motion-choice #drawn #drawn-popover   preferences, and how much of the graph is drawn
 //   #status [data-status]                                             status bar
@@ -54,11 +56,13 @@ import { saidPanel } from './panels/said.js';
 import { sessionsPanel } from './panels/sessions.js';
 import { settingsPanel } from './panels/settings.js';
 import { statusPanel } from './panels/status.js';
+import { steeringPanel } from './panels/steering.js';
 import { tokenCard } from './panels/token-card.js';
 import { tokenNowPanel } from './panels/token-now.js';
 import { tokensPanel } from './panels/tokens.js';
 import { typingPanel, typingSwitch } from './panels/typing.js';
 import { transportPanel } from './panels/transport.js';
+import { whyDialog } from './panels/why.js';
 import { startFaults } from './panels/faults.js';
 import { startRemembering } from './remember.js';
 import { State } from './state.js';
@@ -90,7 +94,9 @@ emptyPanel(state, prompt.runExample);
 firstLookPanel(state, prompt.runExample);
 loadingPanel(state, actions);
 drawnPanel(state);
-tokenNowPanel(state);
+const why = whyDialog(state, actions);
+tokenNowPanel(state, why);
+steeringPanel(state, actions, sessions.comparison);
 const active = activePanel(state);
 featurePanel(state, actions);
 const labels = labelsPanel(state, actions);
@@ -104,7 +110,7 @@ state.emit('choice', 'cursor', 'theme'); // what can be drawn before the program
 const preferences = preferencesDialog(state, themes, typingSwitch(state));
 const doable = () => commands.filter((command) => command.only !== 'key' && (command.can?.() ?? true));
 const commands = commandsOf(state, actions, {
-  ...{ prompt, graph, active, labels, preferences, togglePane },
+  ...{ prompt, graph, active, labels, preferences, why, togglePane },
   setTheme: themes.set,
   help: helpDialog(() => commands),
   palette: palette(state, actions, doable, sessions),

@@ -9,7 +9,7 @@ import { emptySession, firstPosition, isTransient, lastPosition, receive, rename
 
 /** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, LabelSet, Message, Name, Problem, Sae } from './types.js' */
 /** @import { FeatureId, Mark } from './marks.js' */
-/** @import { SessionRow, Step } from './types.js' */
+/** @import { SessionRow, Step, WhyEvent } from './types.js' */
 /** @import { Names, Session } from './session.js' */
 
 /** Everything that can happen. An event says that something changed; what it is now stands in the state. */
@@ -37,6 +37,8 @@ export const EVENTS = /** @type {const} */ ([
   'said', // something was done, or is no longer worth saying
   'typing', // the prompt is read while it is typed, or no longer, or cannot be
   'first', // the first look begins or is over
+  'steering', // the next run is steered otherwise
+  'why', // a question why a token came has got on, or is answered
   'parent', // the next run goes on from another session, or no longer
 ]);
 /** @typedef {typeof EVENTS[number]} EventName */
@@ -52,6 +54,11 @@ export const VIEW = {
   expected: true, // what the model expected next is shown
 };
 /** @typedef {typeof VIEW} View */
+
+/**
+ * What the next run does with a feature, in units of the feature's known maximum, from a position on.
+ * @typedef {{sae: string, feature: number, kind: "add" | "set" | "ablate", times: number, start: number}} Steer
+ */
 
 /** @typedef {string} ColorBy  "feature", "unexplained", or an analysis as `byAnalysis` writes it */
 
@@ -104,6 +111,8 @@ export class State {
   /** @type {View} */ view = recallView();
   /** @type {boolean} all SAEs of the session are on screen at once */ together = recall('together', false);
   /** @type {string} what the names of listed features must hold */ filter = '';
+  /** @type {Steer[]} of the next run */ steers = [];
+  /** @type {WhyEvent | null} the last news of a question */ why = null;
   /** @type {EdgesBy} */ edgesBy = recall('edgesBy', /** @type {EdgesBy} */ ('lift'));
   /** @type {boolean} the prompt is read while it is typed */ typing = recall('typing', false);
   /** @type {number} activations below are not listed */ threshold = 0;
@@ -475,6 +484,25 @@ export class State {
   say(text, remedy) {
     this.said = text ? { text, remedy } : null;
     this.emit('said');
+  }
+
+  /** Has the next run do something with a feature, in place of what it was to do with it. @param {Steer} steer */
+  steer(steer) {
+    const others = this.steers.filter(({ sae, feature }) => sae !== steer.sae || feature !== steer.feature);
+    this.steers = [...others, steer];
+    this.emit('steering');
+  }
+
+  /** @param {number} [i]   which; left out: all */
+  steerNoMore(i) {
+    this.steers = i === undefined ? [] : this.steers.filter((_, j) => j !== i);
+    this.emit('steering');
+  }
+
+  /** @param {WhyEvent} why */
+  takeWhy(why) {
+    this.why = why;
+    this.emit('why');
   }
 
   /** Where the next run goes on from. @param {State['parent']} parent */

@@ -16,7 +16,9 @@
  *
  * @typedef {{kind: "start", session: string, model: string, saes: string[], prompt: string,
  *   settings: Record<string, number>, device: string, dtype: string, notes?: string[],
- *   provenance?: Record<string, any>, parent?: {session: string, position: number}, transient?: boolean}} Start
+ *   edits?: Edit[], provenance?: Record<string, any>, parent?: {session: string, position: number}, transient?: boolean}} Start
+ * A feature that is steered: `value` is added to its activation, or is held; from position `start` on.
+ * @typedef {{sae: string, feature: number, kind: "add" | "set" | "ablate", value: number, start: number}} Edit
  * @typedef {{kind: "step", position: number, is_prompt: boolean, is_bos?: boolean, token_id: number, piece: string,
  *   text: string, logprob: number | null, entropy: number, alternatives: Alternative[],
  *   saes: Record<string, Reading>, analyses?: Record<string, number | string>,
@@ -31,7 +33,7 @@
  *
  * @typedef {((Start | Step | End) & {session: string} | Engine | {kind: "refused", session: string, error: ErrorRecord} |
  *   {kind: "installed", id: string} | Problem & {kind: "problem"} | {kind: "sessions_changed"} | {kind: "open_session", session: string} | NamesEvent |
- *   LabelSet & {kind: "label_set"}) & {seq: number}} Event
+ *   WhyEvent | LabelSet & {kind: "label_set"}) & {seq: number}} Event
  *
  * Features have new names; null: any of this SAE may have.
  * @typedef {{kind: "labels", sae: string, labels: Record<string, Name> | null}} NamesEvent
@@ -62,7 +64,7 @@
  *   label_state: LabelState}} Compared
  * @typedef {{a: SessionRow, b: SessionRow, sae_a: string, sae_b: string, tokens_a: number, tokens_b: number,
  *   aligned: number, pairs: [number, number][], both: number, only_a: number, only_b: number,
- *   features_total: number, features: Compared[]}} Comparison
+ *   features_total: number, features: Compared[], edits_a: Edit[], edits_b: Edit[], predictions: Prediction[]}} Comparison
  *
  * `key`, which edges speak of, tells features of several SAEs apart: see graph/joined.js.
  * @typedef {Named & {sae: string, key: number, first: number, last: number, count: number, max: number}} GraphNode
@@ -70,6 +72,22 @@
  * @typedef {{position: number, nodes: GraphNode[], edges: GraphEdge[], nodes_total: number,
  *   edges_total: number}} Graph
  * @typedef {"lift" | "count"} EdgesBy
+ *
+ * Why a token: see the program's engine/why.py. `Without` is what the token loses, and what would be most probable then.
+ * @typedef {{logit: number, probability: number, instead: Alternative & {probability: number}}} Without
+ * @typedef {Named & {activation: number, direct: number | null, gradient: number, ablation: Without | null}} WhyFeature
+ * @typedef {{hook: string, l0: number, unexplained: number, features: WhyFeature[],
+ *   direct: {features: number, constant: number, unexplained: number, rest: number, bias: number, logit: number} | null,
+ *   gradient: {features: number, constant: number, unexplained: number, whole: number},
+ *   ablation: {top: Without, features: Without, unexplained: Without} | null}} WhySae
+ * @typedef {{session: string, position: number, piece: string, token: {token_id: number, text: string}, followed: boolean,
+ *   logit: number, logprob: number, rank: number, edits: Edit[], notes: string[], saes: Record<string, WhySae>}} Why
+ * @typedef {{kind: "why", request: string, state: "running" | "done" | "failed", done?: number, total?: number,
+ *   answer?: Why, error?: ErrorRecord}} WhyEvent
+ *
+ * What two sessions predict where their tokens are the same; `moved`: the probability that went elsewhere, at least.
+ * @typedef {{position: number, piece: string, next_a: {text: string} | null, next_b: {text: string} | null, moved: number,
+ *   tokens: {token_id: number, text: string, a: number | null, b: number | null}[]}} Prediction
  *
  * All the labels of one SAE at one publisher. `set` is null where nobody publishes any.
  * @typedef {{state: "idle" | "listing" | "downloading" | "importing" | "done" | "failed" | "cancelled", done: number,

@@ -12,6 +12,7 @@ import { labelsOf, standingOf, worthOfLabel } from './feature-labels.js';
 import { ownPart } from './feature-own.js';
 import { elsewhere } from './feature-elsewhere.js';
 import { inSession, renamePartners } from './feature-session.js';
+import { steerPart } from './steering.js';
 
 /** @import { Actions } from '../actions.js' */
 /** @import { Mark } from '../marks.js' */
@@ -33,6 +34,7 @@ export function featurePanel(state, actions) {
   const others = el('div');
   const details = el('div');
   const own = ownPart(actions, take);
+  const steer = steerPart(state);
   /** @type {FeatureRecord | null} */
   let record = null;
   /** @type {ErrorRecord | null} */
@@ -117,7 +119,7 @@ export function featurePanel(state, actions) {
       return;
     }
     pane.dataset.feature = String(state.feature.feature);
-    if (header.parentNode !== pane) pane.replaceChildren(header, worth, own.element, session, others, details);
+    if (header.parentNode !== pane) pane.replaceChildren(header, worth, own.element, steer, session, others, details);
     drawKnown();
     drawSession();
   }

@@ -4,13 +4,13 @@
 import { $, el, icon } from '../dom.js';
 import { asRecord } from '../bridge.js';
 import { nameClass } from '../label-words.js';
-import { counted, featureName, number, visible } from '../words.js';
+import { counted, featureName, number, percent, quoted, visible } from '../words.js';
 
 /** @import { Actions } from '../actions.js' */
 /** @import { State } from '../state.js' */
 /** @import { Compared, Comparison, Step } from '../types.js' */
 
-const SHOWN = 60; // features
+const [SHOWN, MOVED] = [60, 8]; // features; positions
 
 /**
  * @param {State} state
@@ -62,12 +62,50 @@ export function compareDialog(state, actions) {
         strip('right', found.b.title, b, new Set(found.pairs.map(([, q]) => q))),
       ),
       el('p', { className: 'aside' }, `${counted(found.aligned, 'token')} match; the others are marked. ${facts}`),
+      predicted(found),
       table(found, shown),
       el(
         'p',
         { className: 'aside' },
         `${shown.length} of ${counted(found.features_total, 'feature')}, the largest change of the mean first. Means count ` +
           'tokens at which a feature is silent, or not among those kept, as 0.',
+      ),
+    );
+  }
+
+  /** Where the two predict most differently, as long as their tokens are the same. @param {Comparison} found */
+  function predicted({ predictions }) {
+    const most = [...predictions]
+      .filter(({ moved }) => moved >= 0.005)
+      .sort((x, y) => y.moved - x.moved)
+      .slice(0, MOVED)
+      .sort((x, y) => x.position - y.position);
+    if (!most.length) return null;
+    return el(
+      'details',
+      { className: 'predicted', open: true },
+      el('summary', {}, 'What they predict next, where it differs most'),
+      el(
+        'ol',
+        {},
+        ...most.map(({ position, piece, moved, tokens }) =>
+          el(
+            'li',
+            {},
+            el('span', {}, `at ${position} `, el('q', {}, quoted(piece).slice(1, -1))),
+            el('small', {}, `${percent(moved)} of the probability moved`),
+            el(
+              'span',
+              { className: 'chances' },
+              ...tokens
+                .filter(({ a, b }) => Math.abs((a ?? 0) - (b ?? 0)) >= 0.01)
+                .slice(0, 4)
+                .map(({ text, a, b }) =>
+                  el('span', {}, el('q', {}, quoted(text).slice(1, -1)), ` ${percent(a)} → ${percent(b)}`),
+                ),
+            ),
+          ),
+        ),
       ),
     );
   }

@@ -169,7 +169,7 @@ export function sessionMenu(state, actions) {
     dialog.showModal();
   }
 
-  return { open };
+  return { open, comparison };
 }
 
 /** Where weights are from and what proves it. @param {any} one */

@@ -139,6 +139,7 @@ export function sessionsPanel(state, actions) {
   }
 
   return {
+    comparison: menu.comparison,
     /** Searches past sessions for a text. @param {string} text */
     write(text) {
       togglePane('left', false);

@@ -63,7 +63,7 @@ export function tokenCard(state) {
       el('b', {}, quoted(step.piece)),
       el('small', {}, `${kind} ${step.position}${chance}`),
       ...(shown.length
-        ? [el('h4', {}, 'Expected in its place'), el('ol', { className: 'chances' }, ...shown.map(chanceRow))]
+        ? [el('h4', {}, 'Expected in its place'), el('ol', { className: 'chances' }, ...shown.map((row) => chanceRow(row)))]
         : []),
       ...(features.length ? [el('h4', {}, 'Strongest at it')] : []),
       ...features.map((one) =>

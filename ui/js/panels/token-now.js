@@ -10,8 +10,11 @@ import { analysis, percent, quoted } from '../words.js';
 /** @import { State } from '../state.js' */
 /** @import { Step } from '../types.js' */
 
-/** @param {State} state */
-export function tokenNowPanel(state) {
+/**
+ * @param {State} state
+ * @param {{open(position: number, token_id?: number): void}} why
+ */
+export function tokenNowPanel(state, why) {
   const at = $('at');
   const measures = $('measures');
   /** @type {HTMLDetailsElement} */
@@ -20,11 +23,12 @@ export function tokenNowPanel(state) {
   expected.open = state.view.expected;
   expected.addEventListener('toggle', () => state.look({ expected: expected.open }));
 
-  state.on(['session', 'steps', 'cursor', 'choice', 'hello'], () => {
+  state.on(['session', 'steps', 'cursor', 'choice', 'hello', 'running'], () => {
     const step = state.session?.steps[state.t];
     sayWhere(step);
     sayMeasures(step);
     sayExpected(step);
+    $('why').disabled = !step || step.is_bos || isTransient(state.session) || state.running;
   });
 
   /** @param {Step | undefined} step */
@@ -79,8 +83,13 @@ export function tokenNowPanel(state) {
     expected.hidden = !first;
     if (!first) return;
     setText(summary, `Expected next: ${quoted(first.text)} ${percent(first.chance)}`);
-    if (expected.open) refill(list, ...rows.map(chanceRow));
+    if (expected.open) refill(list, ...rows.map((row) => chanceRow(row, true)));
   }
+  list.addEventListener('click', (/** @type {any} */ event) => {
+    const row = event.target.closest('[data-token]');
+    if (row) why.open(state.t, Number(row.dataset.token));
+  });
+  $('why').addEventListener('click', () => why.open(state.t));
   expected.addEventListener('toggle', () => sayExpected(state.session?.steps[state.t]));
 }
 
@@ -93,12 +102,17 @@ const measure = (name, value, title) => el('div', { title }, el('dt', {}, name),
 /**
  * A token that could have come, and its probability.
  * @param {import('../expected.js').Chance} chance
+ * @param {boolean} [asked]   whether it can be asked why
  */
-export const chanceRow = ({ text, chance, came }) =>
-  el(
+export function chanceRow({ token_id, text, chance, came }, asked = false) {
+  const name = asked
+    ? el('button', { type: 'button', 'data-token': token_id, title: `Why ${quoted(text)}?` }, token(text))
+    : token(text);
+  return el(
     'li',
     { className: came ? 'came' : '', title: came ? 'This one came' : undefined },
-    token(text),
+    name,
     el('span', { className: 'bar' }, el('i', { style: `width:${(100 * chance).toFixed(1)}%` })),
     el('small', {}, percent(chance), came ? el('span', { className: 'visually-hidden' }, ', this one came') : ''),
   );
+}
