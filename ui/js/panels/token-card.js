@@ -27,7 +27,7 @@ export function tokenCard(state) {
   });
   strip.addEventListener('pointerleave', hide);
   strip.addEventListener('scroll', hide, { passive: true });
-  state.on(['session', 'cursor'], hide);
+  state.on('session', hide);
 
   function hide() {
     clearTimeout(waiting);
