@@ -63,9 +63,9 @@ export function tokenCard(state) {
       el('b', {}, quoted(step.piece)),
       el('small', {}, `${kind} ${step.position}${chance}`),
       ...(shown.length
-        ? [el('h4', {}, 'Expected in its place'), el('ol', { className: 'chances' }, ...shown.map(chanceRow))]
+        ? [el('div', {}, 'Expected in its place'), el('ol', { className: 'chances' }, ...shown.map(chanceRow))]
         : []),
-      ...(features.length ? [el('h4', {}, 'Strongest at it')] : []),
+      ...(features.length ? [el('div', {}, 'Strongest at it')] : []),
       ...features.map((one) =>
         el(
           'p',
