@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         count, ends = 0, []
         for stage in STAGES:
             while count < stage and time.monotonic() < until:
-                ends.append(write(store, session(count)))
+                ends.append(write(store, session(count, TOKENS, SAES)))
                 count += 1
             print(f"| {count:,} | {' | '.join(measured(store, count, ends[-50:]))} |", flush=True)
             if count < stage:
@@ -69,35 +69,35 @@ def measured(store: Store, count: int, ends: Sequence[float]) -> list[str]:
     ]
 
 
-def session(number: int) -> list[Message]:
+def session(number: int, tokens: int, saes: Sequence[str]) -> list[Message]:
     """The messages of a session, the same for the same number."""
     chance, many = random.Random(number), np.random.default_rng(number)
-    text = [" " + chance.choice(WORDS) for _ in range(TOKENS)]
+    text = [" " + chance.choice(WORDS) for _ in range(tokens)]
     # As Zipf has it: feature n fires about 1/n as often as the first. Part of them are those of the topic.
     topic = many.integers(0, WIDTH, 60)
     steps = []
-    for position in range(TOKENS):
-        saes = {}
-        for sae in SAES:
+    for position in range(tokens):
+        readings = {}
+        for sae in saes:
             usual = (many.zipf(1.2, FEATURES) - 1) % WIDTH
             ids = list(dict.fromkeys([*chance.sample(topic.tolist(), 10), *usual.tolist()]))[:FEATURES]
             strengths = np.sort(many.gamma(2.0, 3.0, len(ids)).astype(np.float32))[::-1].tolist()
             active = [{"feature": n, "activation": a, "effect": 0.5} for n, a in zip(ids, strengths, strict=True)]
-            saes[sae] = {"l0": 60, "unexplained": 0.1, "features": active}
+            readings[sae] = {"l0": 60, "unexplained": 0.1, "features": active}
         steps.append(
             {
                 **{"kind": "step", "position": position, "is_prompt": position < 20, "token_id": position},
                 **{"piece": text[position], "text": text[position], "logprob": -1.0, "entropy": 2.0},
                 "alternatives": [{"token_id": n, "text": " word", "logprob": -1.0 * n} for n in range(10)],
-                **{"saes": saes, "next": None, "ms": 30.0},
+                **{"saes": readings, "next": None, "ms": 30.0},
             }
         )
     uid = new_uid()
     start = {
-        **{"kind": "start", "session": uid, "model": "gpt2-small", "saes": list(SAES), "prompt": "".join(text[:20])},
+        **{"kind": "start", "session": uid, "model": "gpt2-small", "saes": list(saes), "prompt": "".join(text[:20])},
         **{"settings": {}, "device": "cpu", "dtype": "float32", "notes": []},
     }
-    end = {"kind": "end", "reason": "max_tokens", "prompt_tokens": 20, "new_tokens": TOKENS - 20, "ms_per_token": 30.0}
+    end = {"kind": "end", "reason": "max_tokens", "prompt_tokens": 20, "new_tokens": tokens - 20, "ms_per_token": 30.0}
     return [start, *steps, end]
 
 
@@ -117,7 +117,7 @@ def write(store: Store, messages: list[Message]) -> float:
 def keeping() -> float:
     """Milliseconds that the thread which generates spends on handing a token to the store."""
     with tempfile.TemporaryDirectory() as folder:
-        store, messages = Store(Path(folder)), session(0)
+        store, messages = Store(Path(folder)), session(0, TOKENS, SAES)
         store.begin(messages[0]["session"], messages[0])
         found = []
         for step in messages[1:-1]:

@@ -353,7 +353,7 @@ def test_nothing_is_cut_off(browser: Browser, shell_server: Shell, size: tuple[i
         page.evaluate("() => window.__app.graph.settle()")
         assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
         assert page.evaluate("() => document.documentElement.scrollHeight <= innerHeight")
-        for name in ("prompt", "run", "graph", "tokens", "active", "sessions", "status"):
+        for name in ("prompt", "run", "graph", "tokens", "active-pane", "sessions", "status"):
             box = page.locator(f"#{name}").bounding_box()
             assert box and box["x"] >= 0 and box["x"] + box["width"] <= size[0] + 0.5, name
             assert box["y"] >= 0 and box["y"] + box["height"] <= size[1] + 0.5, name

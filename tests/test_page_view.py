@@ -269,7 +269,7 @@ def test_anything_can_be_done_by_name(page: Page):
     page.keyboard.press("Control+k")
     label = next(one for one in active(page, 5) if one["label_state"] == "labelled")
     page.keyboard.press("Escape")
-    page.keyboard.press("End")
+    page.locator("#tokens [data-position='5']").click()
     eventually(lambda: page.evaluate("() => window.__app.state.graph?.position === window.__app.state.t"))
     page.keyboard.press("Control+k")
     search.fill(f"{label['label']} feature {label['feature']}")

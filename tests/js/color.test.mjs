@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { activationColor, css, gradient, hex } from '../../ui/js/color.js';
+import { activationColor, css, gradient, ground, hex } from '../../ui/js/color.js';
 
 const luminance = (rgb) =>
   rgb
@@ -26,6 +26,20 @@ test('strong and weak are told apart, and from the ground', () => {
     assert.ok(contrast(weak, strong) > 3, theme);
     assert.ok(contrast(strong, ground[theme]) > 4.5, theme);
     assert.ok(contrast(weak, ground[theme]) > 1.5, theme);
+  }
+});
+
+test('a token stays legible on the ground of any share', () => {
+  const pane = { dark: hex('#161b22'), light: hex('#ffffff') };
+  const texts = { dark: hex('#c3cad6'), light: hex('#333b46') }; // of the prompt, the fainter one
+  for (const theme of ['dark', 'light']) {
+    for (const share of shares) {
+      const { background, strong } = ground(share, theme);
+      const [red, green, blue, alpha] = (background.match(/[\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
+      const seen = [red, green, blue].map((value, i) => (value / 255) * alpha + pane[theme][i] * (1 - alpha));
+      const text = strong ? hex('#14110a') : texts[theme];
+      assert.ok(contrast(luminance(seen), luminance(text)) >= 4.5, `${theme} at ${share}`);
+    }
   }
 });
 

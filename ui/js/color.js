@@ -80,5 +80,6 @@ export function gradient(theme) {
 export function ground(share, theme) {
   const strong = share > 0.5 && theme === 'dark';
   if (share <= 0.02) return { background: '', strong };
-  return { background: css(activationColor(share, theme), strong ? 0.88 : 0.18 + 0.5 * share), strong };
+  const alpha = strong ? 0.88 : 0.18 + (theme === 'dark' ? 0.5 : 0.27) * share; // so that every text stays legible
+  return { background: css(activationColor(share, theme), alpha), strong };
 }

@@ -145,7 +145,7 @@ export function compareDialog(state, actions) {
           el(
             'tr',
             {},
-            ...['Feature', 'Mean left', '', 'Mean right', 'Strongest', 'Aligned'].map((text) =>
+            ...['Feature', 'Mean left', 'Bars', 'Mean right', 'Strongest', 'Aligned'].map((text) =>
               el('th', { scope: 'col' }, text),
             ),
           ),

@@ -27,7 +27,7 @@ export function tokenCard(state) {
   });
   strip.addEventListener('pointerleave', hide);
   strip.addEventListener('scroll', hide, { passive: true });
-  state.on(['session', 'cursor'], hide);
+  state.on('session', hide);
 
   function hide() {
     clearTimeout(waiting);
@@ -63,9 +63,12 @@ export function tokenCard(state) {
       el('b', {}, quoted(step.piece)),
       el('small', {}, `${kind} ${step.position}${chance}`),
       ...(shown.length
-        ? [el('h4', {}, 'Expected in its place'), el('ol', { className: 'chances' }, ...shown.map((row) => chanceRow(row)))]
+        ? [
+            el('div', {}, 'Expected in its place'),
+            el('ol', { className: 'chances' }, ...shown.map((row) => chanceRow(row))),
+          ]
         : []),
-      ...(features.length ? [el('h4', {}, 'Strongest at it')] : []),
+      ...(features.length ? [el('div', {}, 'Strongest at it')] : []),
       ...features.map((one) =>
         el(
           'p',
