@@ -12,6 +12,8 @@ const node = (feature, first = 1) => ({
   last: first,
   count: 1,
   max: 1,
+  always: false,
+  folded: [],
 });
 const graph = (nodes, edges = []) => ({
   position: 1,
@@ -49,11 +51,25 @@ test('a name changes nothing but the name', () => {
   data.rename(null); // before the first graph
 });
 
+test('the tokens that features were followed by are nodes too', () => {
+  const data = new GraphData();
+  const tokens = [{ key: -8, token_id: 7, text: ' Paris', first: 2, last: 2, count: 1 }];
+  data.take({ ...graph([node(1)], [{ a: 1, b: -8, strength: 0.5 }]), tokens });
+  assert.deepEqual(
+    data.items.map((item) => [item.feature, item.label]),
+    [
+      [1, null],
+      [-8, '“ Paris”'],
+    ],
+  );
+  assert.equal(data.ties[0].target, data.byFeature.get(-8));
+});
+
 test('a new node begins beside a neighbour', () => {
   const data = new GraphData();
   data.take(graph([node(1)]));
   Object.assign(data.byFeature.get(1), { x: 500, y: 0, z: 0 });
-  data.take(graph([node(1), node(2)], [{ a: 1, b: 2, count: 2, lift: 3 }]));
+  data.take(graph([node(1), node(2)], [{ a: 1, b: 2, strength: 3 }]));
   const item = data.byFeature.get(2);
   assert.ok(Math.hypot(item.x - 500, item.y, item.z) < 20);
   assert.deepEqual([...data.neighbours(2)].sort(), [1, 2]);
@@ -62,7 +78,7 @@ test('a new node begins beside a neighbour', () => {
 test('the same session is laid out the same', () => {
   const places = () => {
     const data = new GraphData();
-    data.take(graph([node(5), node(6), node(7)], [{ a: 5, b: 6, count: 2, lift: 2 }]));
+    data.take(graph([node(5), node(6), node(7)], [{ a: 5, b: 6, strength: 2 }]));
     return data.items.map(({ x, y, z }) => [x, y, z]);
   };
   assert.deepEqual(places(), places());

@@ -6,11 +6,11 @@ import { paint, withLabels } from '../../ui/js/graph/looks.js';
 /** Features 1 to 4 that fired first at their own number; 1-2 and 2-3 are joined. */
 function sample() {
   const data = new GraphData();
-  const nodes = [1, 2, 3, 4].map((feature) => ({ feature, label: null, label_state: 'unlabelled', first: feature }));
+  const nodes = [1, 2, 3, 4].map((feature) => ({ feature, label: null, label_state: 'unlabelled', first: feature, last: feature, folded: [] }));
   const edges = [
     [1, 2],
     [2, 3],
-  ].map(([a, b]) => ({ a, b, count: 2, lift: 2 }));
+  ].map(([a, b]) => ({ a, b, strength: 2 }));
   data.take({ position: 4, nodes, edges, nodes_total: 4, edges_total: 2 });
   return data;
 }

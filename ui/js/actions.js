@@ -306,7 +306,7 @@ export function createActions(state, bridge) {
   async function pullGraph() {
     const { session, t, sae } = state;
     if (asking || !session?.start || t < 0 || !sae) return;
-    const question = [session.uid, sae, state.edgesBy, t].join('|');
+    const question = [session.uid, sae, state.edgesBy, state.chance, t].join('|');
     if (question === askedFor && state.graph) return;
     const early = askedAt + GRAPH_EVERY - performance.now();
     asking = true;
@@ -318,7 +318,7 @@ export function createActions(state, bridge) {
     askedAt = performance.now();
     askedFor = question;
     try {
-      const params = { session: session.uid, sae, by: state.edgesBy, position: t };
+      const params = { session: session.uid, sae, by: state.edgesBy, chance: state.chance, position: t };
       const graph = await call('graph', { ...params, edges_per_node: EDGES_PER_NODE, max_nodes: NODES });
       if (state.session === session && state.sae === sae) state.draw(graph);
     } catch (error) {

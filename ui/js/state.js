@@ -3,6 +3,7 @@
 // events; no panel knows another. Everything on screen is a function of the steps 0..t of the session on screen.
 
 import { recall, remember } from './remember.js';
+import { edgesFrom } from './words.js';
 import { emptySession, firstPosition, lastPosition, receive, rename, renameIn } from './session.js';
 
 /** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, LabelSet, Message, Name, Problem, Sae } from './types.js' */
@@ -76,7 +77,8 @@ export class State {
   /** @type {string} the SAE on screen */ sae = '';
   /** @type {{sae: string, feature: number} | null} */ feature = null;
   /** @type {number | null} */ hover = null;
-  /** @type {EdgesBy} */ edgesBy = recall('edgesBy', /** @type {EdgesBy} */ ('lift'));
+  /** @type {EdgesBy} */ edgesBy = edgesFrom(recall('edgesBy', ''));
+  /** Whether edges are those of shifted features. */ chance = false;
   /** @type {number} activations below are not listed */ threshold = 0;
   /** @type {ColorBy} */ colorBy = recall('colorBy', 'feature');
 
@@ -307,6 +309,12 @@ export class State {
     for (const one of [...(this.hello?.models ?? []), ...(this.hello?.saes ?? [])]) {
       if (one.id === id) one.installed = true;
     }
+    this.emit('choice');
+  }
+
+  /** @param {boolean} chance */
+  showChance(chance) {
+    this.chance = chance;
     this.emit('choice');
   }
 

@@ -63,11 +63,16 @@
  *   aligned: number, pairs: [number, number][], both: number, only_a: number, only_b: number,
  *   features_total: number, features: Compared[]}} Comparison
  *
- * @typedef {Named & {first: number, last: number, count: number, max: number}} GraphNode
- * @typedef {{a: number, b: number, count: number, lift: number}} GraphEdge
- * @typedef {{position: number, nodes: GraphNode[], edges: GraphEdge[], nodes_total: number,
- *   edges_total: number}} Graph
- * @typedef {"lift" | "count"} EdgesBy
+ * @typedef {Named & {first: number, last: number, count: number, max: number, always: boolean,
+ *   folded: number[]}} GraphNode
+ * A token that features were followed by; edges call it by its key, which is below 0.
+ * @typedef {{key: number, token_id: number, text: string, first: number, last: number, count: number}} GraphToken
+ * @typedef {{a: number, b: number, strength: number, count?: number, lift?: number, phi?: number, p?: number, q?: number,
+ *   same_token?: boolean, cosine?: number, effect?: number}} GraphEdge
+ * @typedef {{position: number, by: EdgesBy, meaning: string, chance: boolean, nodes: GraphNode[], tokens: GraphToken[],
+ *   edges: GraphEdge[], nodes_total: number, edges_total: number, expected: number | null, level: number | null,
+ *   positions: number, truncated: number, against: string, why: string}} Graph
+ * @typedef {"association" | "co-activation" | "similarity" | "attribution"} EdgesBy
  *
  * All the labels of one SAE at one publisher. `set` is null where nobody publishes any.
  * @typedef {{state: "idle" | "listing" | "downloading" | "importing" | "done" | "failed" | "cancelled", done: number,

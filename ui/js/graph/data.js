@@ -2,12 +2,16 @@
 // Nodes and edges as the layout and the drawing hold them. A node keeps its object, and so its place, as long as the
 // session is on screen; a new one begins beside a neighbour. Pure.
 
+import { quoted } from '../words.js';
+
 /** @import { Rgb } from '../color.js' */
 /** @import { Graph, LabelState } from '../types.js' */
 
 /**
  * @typedef {object} Item            a node
- * @property {number} feature
+ * @property {number} feature        below 0: no feature, but a token that features were followed by
+ * @property {number[]} folded       near-duplicates of the feature, which light it as well
+ * @property {number} last           position where it fired last, or that the token followed last
  * @property {string | null} label
  * @property {LabelState} label_state
  * @property {number} first          position where it fired first
@@ -45,11 +49,12 @@ export class GraphData {
 
   /** @param {Graph | null} graph */
   take(graph) {
-    const { nodes, edges } = graph ?? { nodes: [], edges: [] };
+    const { edges } = graph ?? { edges: [] };
+    const nodes = ends(graph);
     const fresh = nodes.filter((node) => !this.byFeature.has(node.feature));
     for (const node of nodes) {
       const known = this.byFeature.get(node.feature);
-      if (known) known.first = node.first;
+      if (known) Object.assign(known, { first: node.first, last: node.last, folded: node.folded });
     }
     const partners = new Map();
     for (const { a, b } of edges) {
@@ -59,7 +64,7 @@ export class GraphData {
     const reach = this.byFeature.size
       ? Math.max(40, ...this.items.map((item) => Math.hypot(item.x, item.y, item.z)))
       : 60;
-    for (const { feature, label, label_state, first } of fresh) {
+    for (const { feature, label, label_state, first, last, folded } of fresh) {
       const beside = this.byFeature.get(partners.get(feature));
       const way = direction(feature);
       const at = beside ? { x: beside.x, y: beside.y, z: beside.z } : { x: 0, y: 0, z: 0 };
@@ -69,6 +74,8 @@ export class GraphData {
         label,
         label_state,
         first,
+        last,
+        folded,
         x: at.x + way.x * far,
         y: at.y + way.y * far,
         z: at.z + way.z * far,
@@ -84,11 +91,11 @@ export class GraphData {
     }
     this.rename(graph);
     this.items = nodes.map((node) => /** @type {Item} */ (this.byFeature.get(node.feature)));
-    const most = edges.reduce((high, edge) => Math.max(high, edge.count), 1);
-    this.ties = edges.map(({ a, b, count }) => ({
+    const most = edges.reduce((high, edge) => Math.max(high, edge.strength), 1e-9);
+    this.ties = edges.map(({ a, b, strength }) => ({
       source: /** @type {Item} */ (this.byFeature.get(a)),
       target: /** @type {Item} */ (this.byFeature.get(b)),
-      weight: Math.log(1 + count) / Math.log(1 + most),
+      weight: Math.log(1 + strength) / Math.log(1 + most),
       hidden: false,
       rgb: [0.5, 0.5, 0.5],
       alpha: 0,
@@ -97,7 +104,7 @@ export class GraphData {
 
   /** Gives nodes the names that they have in the graph; nothing else changes. @param {Graph | null} graph */
   rename(graph) {
-    for (const { feature, label, label_state } of graph?.nodes ?? []) {
+    for (const { feature, label, label_state } of ends(graph)) {
       const item = this.byFeature.get(feature);
       if (item) Object.assign(item, { label, label_state });
     }
@@ -115,6 +122,22 @@ export class GraphData {
     }
     return near;
   }
+}
+
+/**
+ * What edges join: features, and of attributions tokens.
+ * @param {Graph | null} graph
+ */
+function ends(graph) {
+  const tokens = (graph?.tokens ?? []).map(({ key, text, first, last }) => ({
+    feature: key,
+    label: quoted(text),
+    label_state: /** @type {LabelState} */ ('labelled'),
+    first,
+    last,
+    folded: [],
+  }));
+  return [...(graph?.nodes ?? []), ...tokens];
 }
 
 /** A number 0..1 that depends on the seed alone, so that the same session is laid out the same. @param {number} seed */

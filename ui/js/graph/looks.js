@@ -52,7 +52,7 @@ export function paint(data, view) {
 
 /** @param {Item} item @param {View} view @param {Set<number> | null} near */
 function paintNode(item, { t, glow, strongest, selected, hover, theme }, near) {
-  const { now, trail } = glow.get(item.feature) ?? { now: 0, trail: 0 };
+  const { now, trail } = item.feature < 0 ? glowOfToken(item, t, strongest) : glowOf(item, glow);
   const share = Math.min(1, trail / strongest);
   item.hidden = item.first > t;
   item.now = now;
@@ -64,6 +64,29 @@ function paintNode(item, { t, glow, strongest, selected, hover, theme }, near) {
   item.glow = now > 0 ? Math.sqrt(share) : share * 0.3;
   item.ring = item.feature === selected ? 1 : item.feature === hover ? 0.5 : 0;
   if (near && !near.has(item.feature) && item.feature !== hover) item.alpha *= 0.36;
+}
+
+/**
+ * How a node shows: as the strongest of the features that it stands for.
+ * @param {Item} item
+ * @param {Map<number, Glow>} glow
+ * @returns {Glow}
+ */
+function glowOf({ feature, folded }, glow) {
+  const all = [feature, ...folded].flatMap((one) => glow.get(one) ?? []);
+  return { now: Math.max(0, ...all.map((one) => one.now)), trail: Math.max(0, ...all.map((one) => one.trail)) };
+}
+
+/**
+ * A token shows where it followed the cursor.
+ * @param {Item} item
+ * @param {number} t
+ * @param {number} strongest
+ * @returns {Glow}
+ */
+function glowOfToken({ last }, t, strongest) {
+  const now = last === t ? strongest : 0;
+  return { now, trail: now || strongest * 0.1 };
 }
 
 /**

@@ -14,7 +14,7 @@ import { recall, remember } from '../remember.js';
 import { strongestUpTo } from '../session.js';
 import { theme } from '../theme.js';
 import { glowAt } from '../trail.js';
-import { counted, featureName } from '../words.js';
+import { counted, edgesFrom, edgesWords, featureName } from '../words.js';
 
 /** @import { Item, Tie } from '../graph/data.js' */
 /** @import { View } from '../graph/looks.js' */
@@ -22,8 +22,10 @@ import { counted, featureName } from '../words.js';
 /** @import { State } from '../state.js' */
 
 const MEANING = {
-  lift: 'Edges: fired together more than their own rates predict, at least twice (lift).',
-  count: 'Edges: raw counts of firing together, at least twice.',
+  association: 'Edges: fired together more than chance (lift); at most 5 % of those drawn are expected to be chance.',
+  'co-activation': 'Edges: fired together at least once, raw count; most of it is chance.',
+  similarity: 'Edges: written by the SAE in a similar direction (cosine); says nothing about when they fire.',
+  attribution: 'Edges: from a feature to the next token, whose logit it raised or lowered (direct effect).',
 };
 
 /**
@@ -45,7 +47,7 @@ export function graphPanel(state, actions) {
   let scene2d = null;
 
   const handlers = {
-    click: (/** @type {Item | null} */ item) => state.inspect(item ? item.feature : null),
+    click: (/** @type {Item | null} */ item) => state.inspect(item && item.feature >= 0 ? item.feature : null),
     hover: (/** @type {Item | null} */ item) => state.point(item ? item.feature : null),
     frame: () => scene && labels.update(scene),
     /** @param {boolean} lost */
@@ -177,6 +179,7 @@ export function graphPanel(state, actions) {
     const size = `${counted(data.items.length, 'feature')} and ${counted(data.ties.length, 'edge')}`;
     const summary = `Graph of ${size}. Strongest at the cursor: ${names.join(', ') || 'none'}.`;
     place.setAttribute('aria-label', `${summary} The list of active features says the same.`);
+    setText($('edges-chance'), edgesWords(state.graph));
   }
 
   // -- wiring ------------------------------------------------------------------------------------------------------------
@@ -195,7 +198,8 @@ export function graphPanel(state, actions) {
   /** @type {HTMLSelectElement} */
   const edgesBy = $('edges-by');
   edgesBy.value = state.edgesBy;
-  edgesBy.addEventListener('change', () => state.connectBy(edgesBy.value === 'count' ? 'count' : 'lift'));
+  edgesBy.addEventListener('change', () => state.connectBy(edgesFrom(edgesBy.value)));
+  $('chance').addEventListener('click', () => state.showChance(!state.chance));
 
   state.on(['graph', 'session'], relayout);
   state.on('running', () => {
@@ -215,6 +219,9 @@ export function graphPanel(state, actions) {
   });
   state.on(['choice', 'theme'], () => {
     setText($('edges-meaning'), MEANING[state.edgesBy]);
+    const known = state.edgesBy === 'association' || state.edgesBy === 'co-activation';
+    $('chance').disabled = !known;
+    $('chance').setAttribute('aria-pressed', String(known && state.chance));
     $('scale').style.background = gradient(theme());
   });
   document.addEventListener('visibilitychange', () => scene?.pause(document.hidden));
