@@ -341,9 +341,9 @@ export function createActions(state, bridge) {
   let askedFor = '';
 
   async function pullGraph() {
-    const { session, t, shown, edgesBy, view } = state;
+    const { session, t, shown, edgesBy, chance, view } = state;
     if (asking || !session?.start || t < 0 || !shown[0]) return;
-    const question = [session.uid, ...shown, edgesBy, view.nodes, view.edgesPerNode, t].join('|');
+    const question = [session.uid, ...shown, edgesBy, chance, view.nodes, view.edgesPerNode, view.always, t].join('|');
     if (question === askedFor && state.graph) return;
     const early = askedAt + GRAPH_EVERY - performance.now();
     asking = true;
@@ -355,9 +355,10 @@ export function createActions(state, bridge) {
     askedAt = performance.now();
     askedFor = question;
     try {
-      const params = { session: session.uid, by: edgesBy, position: t, edges_per_node: view.edgesPerNode };
+      const params = { session: session.uid, by: edgesBy, chance, position: t, edges_per_node: view.edgesPerNode };
       const max_nodes = Math.ceil(view.nodes / shown.length);
-      const graphs = await Promise.all(shown.map((sae) => call('graph', { ...params, sae, max_nodes })));
+      const always = view.always; // features that nearly always fire have edges too
+      const graphs = await Promise.all(shown.map((sae) => call('graph', { ...params, sae, max_nodes, always })));
       if (state.session === session && String(state.shown) === String(shown)) state.draw(joined(shown, graphs));
     } catch (error) {
       askedFor = '';
@@ -368,6 +369,8 @@ export function createActions(state, bridge) {
     }
     return pullGraph();
   }
+  // A run that has just begun sends its prompt token by token: half a prompt needs no graph.
+  state.on('session', () => state.running && (askedAt = performance.now()));
   state.on(['session', 'steps', 'cursor', 'choice', 'view'], () => void pullGraph());
 
   // -- features and links --------------------------------------------------------------------------------------------

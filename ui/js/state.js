@@ -4,7 +4,7 @@
 
 import { Marks } from './marks.js';
 import { recall, remember } from './remember.js';
-import { layerOf } from './words.js';
+import { edgesFrom, layerOf } from './words.js';
 import { emptySession, firstPosition, isTransient, lastPosition, receive, rename, renameIn } from './session.js';
 
 /** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, LabelSet, Message, Name, Problem, Sae } from './types.js' */
@@ -47,6 +47,7 @@ export const EVENTS = /** @type {const} */ ([
 export const VIEW = {
   nodes: 300, // drawn at once, at most
   edgesPerNode: 3, // drawn, at most
+  always: false, // features that nearly always fire have edges too
   names: 12, // beside dots, at most
   sortBy: 'activation', // or "effect": order of the active features
   hideAlways: false, // features that fire at nearly every token are not listed
@@ -113,7 +114,8 @@ export class State {
   /** @type {string} what the names of listed features must hold */ filter = '';
   /** @type {Steer[]} of the next run */ steers = [];
   /** @type {WhyEvent | null} the last news of a question */ why = null;
-  /** @type {EdgesBy} */ edgesBy = recall('edgesBy', /** @type {EdgesBy} */ ('lift'));
+  /** @type {EdgesBy} */ edgesBy = edgesFrom(recall('edgesBy', ''));
+  /** Whether edges are those of shifted features. */ chance = false;
   /** @type {boolean} the prompt is read while it is typed */ typing = recall('typing', false);
   /** @type {number} activations below are not listed */ threshold = 0;
   /** @type {ColorBy} */ colorBy = recall('colorBy', 'feature');
@@ -434,6 +436,12 @@ export class State {
     for (const one of [...(this.hello?.models ?? []), ...(this.hello?.saes ?? [])]) {
       if (one.id === id) one.installed = true;
     }
+    this.emit('choice');
+  }
+
+  /** @param {boolean} chance */
+  showChance(chance) {
+    this.chance = chance;
     this.emit('choice');
   }
 

@@ -66,12 +66,18 @@
  *   aligned: number, pairs: [number, number][], both: number, only_a: number, only_b: number,
  *   features_total: number, features: Compared[], edits_a: Edit[], edits_b: Edit[], predictions: Prediction[]}} Comparison
  *
- * `key`, which edges speak of, tells features of several SAEs apart: see graph/joined.js.
- * @typedef {Named & {sae: string, key: number, first: number, last: number, count: number, max: number}} GraphNode
- * @typedef {{a: number, b: number, count: number, lift: number}} GraphEdge
- * @typedef {{position: number, nodes: GraphNode[], edges: GraphEdge[], nodes_total: number,
- *   edges_total: number}} Graph
- * @typedef {"lift" | "count"} EdgesBy
+ * `key`, which edges speak of, tells features of several SAEs apart: see graph/joined.js. `folded` are keys too.
+ * @typedef {Named & {sae: string, key: number, first: number, last: number, count: number, max: number, always: boolean,
+ *   folded: number[]}} GraphNode
+ * A token that features were followed by; its key is below 0.
+ * @typedef {{key: number, sae: string, token_id: number, text: string, first: number, last: number,
+ *   count: number}} GraphToken
+ * @typedef {{a: number, b: number, strength: number, count?: number, lift?: number, phi?: number, p?: number, q?: number,
+ *   same_token?: boolean, cosine?: number, effect?: number}} GraphEdge
+ * @typedef {{position: number, by: EdgesBy, meaning: string, chance: boolean, nodes: GraphNode[], tokens: GraphToken[],
+ *   edges: GraphEdge[], nodes_total: number, edges_total: number, expected: number | null, level: number | null,
+ *   positions: number, truncated: number, against: string, why: string}} Graph
+ * @typedef {"association" | "co-activation" | "similarity" | "attribution"} EdgesBy
  *
  * Why a token: see the program's engine/why.py. `Without` is what the token loses, and what would be most probable then.
  * @typedef {{logit: number, probability: number, instead: Alternative & {probability: number}}} Without

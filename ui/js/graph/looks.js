@@ -56,7 +56,7 @@ export function paint(data, view) {
 /** @param {Item} item @param {View} view @param {Set<number> | null} near */
 function paintNode(item, view, near) {
   const { selected, hover, theme } = view;
-  const { now, share } = view.shine.get(item.key) ?? { now: 0, share: 0 };
+  const { now, share } = item.key < 0 ? shineOfToken(item, view.t) : shineOf(item, view.shine);
   item.now = now;
   item.share = share;
   item.radius = 2.1 + 7.4 * Math.sqrt(share);
@@ -78,6 +78,20 @@ function litColor(sae, share, { layers, theme }) {
   if (layers.length < 2) return activationColor(spread, theme);
   return between(GREYS[theme].silent, layerColor(layers.indexOf(sae), theme), 0.25 + 0.75 * spread);
 }
+
+/**
+ * How a node shows: as the strongest of the features that it stands for.
+ * @param {Item} item
+ * @param {View['shine']} shine
+ * @returns {Shine}
+ */
+function shineOf({ key, folded }, shine) {
+  const all = [key, ...folded].flatMap((one) => shine.get(one) ?? []);
+  return { now: Math.max(0, ...all.map((one) => one.now)), share: Math.max(0, ...all.map((one) => one.share)) };
+}
+
+/** A token shows where it followed the cursor. @param {Item} item @param {number} t @returns {Shine} */
+const shineOfToken = ({ last }, t) => ({ now: last === t ? 1 : 0, share: last === t ? 1 : 0.1 });
 
 /**
  * The selected node and its neighbours; null when nothing on screen is selected.

@@ -15,7 +15,7 @@ import { recall, remember } from '../remember.js';
 import { isTransient, strongestUpTo } from '../session.js';
 import { theme } from '../theme.js';
 import { glowAt } from '../trail.js';
-import { NOT_STORED, counted, featureName, saeName } from '../words.js';
+import { NOT_STORED, counted, edgesFrom, edgesWords, featureName, saeName } from '../words.js';
 
 /** @import { Item, Tie } from '../graph/data.js' */
 /** @import { View } from '../graph/looks.js' */
@@ -32,8 +32,10 @@ const DOTS = {
 };
 
 const MEANING = {
-  lift: 'Edges: fired together more than their own rates predict, at least twice (lift).',
-  count: 'Edges: raw counts of firing together, at least twice.',
+  association: 'Edges: fired together more than chance (lift); at most 5 % of those drawn are expected to be chance.',
+  'co-activation': 'Edges: fired together at least once, raw count; most of it is chance.',
+  similarity: 'Edges: written by the SAE in a similar direction (cosine); says nothing about when they fire.',
+  attribution: 'Edges: from a feature to the next token, whose logit it raised or lowered (direct effect).',
 };
 
 /**
@@ -55,7 +57,9 @@ export function graphPanel(state, actions) {
   let scene2d = null;
 
   const handlers = {
-    click: (/** @type {Item | null} */ item) => state.inspect(item ? item.feature : null, item?.sae),
+    click: (/** @type {Item | null} */ item) => {
+      if (!item || item.key >= 0) state.inspect(item ? item.feature : null, item?.sae); // a token has nothing to inspect
+    },
     hover: (/** @type {Item | null} */ item) => state.point(item ? item.feature : null, item?.sae),
     frame: () => scene && labels.update(scene),
     /** @param {boolean} lost */
@@ -213,6 +217,7 @@ export function graphPanel(state, actions) {
     const size = `${counted(data.items.length, 'feature')} and ${counted(data.ties.length, 'edge')}`;
     const summary = `Graph of ${size}. Strongest at the cursor: ${names.join(', ') || 'none'}.`;
     place.setAttribute('aria-label', `${summary} The list of active features says the same.`);
+    setText($('edges-chance'), edgesWords(state.graph));
   }
 
   /** Of several SAEs: which hue is which. */
@@ -253,7 +258,8 @@ export function graphPanel(state, actions) {
   /** @type {HTMLSelectElement} */
   const edgesBy = $('edges-by');
   edgesBy.value = state.edgesBy;
-  edgesBy.addEventListener('change', () => state.connectBy(edgesBy.value === 'count' ? 'count' : 'lift'));
+  edgesBy.addEventListener('change', () => state.connectBy(edgesFrom(edgesBy.value)));
+  $('chance').addEventListener('click', () => state.showChance(!state.chance));
 
   state.on(['graph', 'session'], relayout);
   state.on('running', () => {
@@ -272,6 +278,9 @@ export function graphPanel(state, actions) {
   });
   state.on(['choice', 'session', 'theme', 'hello'], () => {
     setText($('edges-meaning'), MEANING[state.edgesBy]);
+    const known = state.edgesBy === 'association' || state.edgesBy === 'co-activation';
+    $('chance').disabled = !known;
+    $('chance').setAttribute('aria-pressed', String(known && state.chance));
     $('scale').style.background = gradient(theme());
     describeLayers();
   });

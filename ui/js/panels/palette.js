@@ -47,6 +47,8 @@ export function palette(state, actions, commands, sessionsSearch) {
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[event.key];
     if (step) choose(Math.max(0, Math.min(found.length - 1, chosen + step)));
     else if (event.key === 'Enter') take(found[chosen]);
+    else if (event.key === 'Escape')
+      dialog.close(); // at once: a search field would first take its text away
     else return;
     event.preventDefault();
   });
