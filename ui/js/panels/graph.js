@@ -148,6 +148,7 @@ export function graphPanel(state, actions) {
 
   let shown = ''; // the session and SAE whose graph this is
   let laidOut = false;
+  let laidBy = state.edgesBy; // the kind of edges that the layout is of
 
   function relayout() {
     const sources = state.shown.join(' ');
@@ -159,7 +160,8 @@ export function graphPanel(state, actions) {
     if (fresh) data.clear();
     if (fresh || state.graph) data.take(state.graph, levels());
     recolor();
-    const first = fresh || !laidOut;
+    const first = fresh || !laidOut || (state.graph !== null && laidBy !== state.graph.by);
+    if (state.graph) laidBy = state.graph.by;
     // While the user scrubs, dots stay where they are; what comes as a whole is laid out at once.
     scene?.setData(data.items, data.ties, {
       settle: first && (!(state.following && state.running) || isTransient(state.session)),
