@@ -18,7 +18,7 @@ from .events import EventLog
 from .hub import installed, on_hub
 from .plugins import require_installed
 from .provenance import weights_of
-from .records import Message, ModelSpec, SaeSpec, Settings, Spec
+from .records import Edit, Message, ModelSpec, SaeSpec, Settings, Spec
 from .session import Annotator
 from .store import Store
 
@@ -88,6 +88,7 @@ class Worker:
         saes: list[SaeSpec],
         settings: Settings,
         parent: Message | None = None,
+        edits: Sequence[Edit] = (),
     ) -> None:
         """Generate a session in the background. Raises Busy while another is being generated."""
         with self.claim:
@@ -95,7 +96,7 @@ class Worker:
                 raise Busy("A session is being generated already.", "Stop it, or wait until it ends.")
             self.live = uid
             self.stopping.clear()
-        self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings, parent))
+        self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings, parent, edits))
 
     def stop(self) -> bool:
         """End the session that is being generated after its current token; False when there is none."""
@@ -172,6 +173,7 @@ class Worker:
         saes: list[SaeSpec],
         settings: Settings,
         parent: Message | None,
+        edits: Sequence[Edit],
     ) -> None:
         told = self.annotate.problems()
         try:
@@ -186,6 +188,7 @@ class Worker:
                 *(uid, prompt, self.model, chosen, settings, self.annotate, self.store, self.stopping.is_set),
                 parent=parent,
                 vectors=self.config.sessions.vectors,
+                edits=edits,
             )
             for message in stream:
                 if message["kind"] == "start":
