@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import hub, session
+from . import hub, session, why
 from .config import Config
 from .errors import Busy, Cancelled, StoreError, as_axon_error
 from .events import EventLog
@@ -60,6 +60,7 @@ class Worker:
         self.promoter: session.Promoter | None = None  # of the model
         self.unnamed: dict[tuple[str, int], None] = {}  # features of SAEs whose promoted tokens are to be worked out
         self.stopping = threading.Event()
+        self.asking = ""  # the question, by its name, that was asked last and is not answered yet
         self.wish = object()  # stands for what was asked to be loaded last: only that is wanted
         self.claim = threading.Lock()
         self.thread = threading.Thread(target=self.work, name="engine", daemon=True)
@@ -78,6 +79,7 @@ class Worker:
     def cancel(self) -> None:
         """Stop loading or downloading at the next occasion; what was downloaded stays."""
         self.wish = object()
+        self.asking = ""
         self.stopping.set()
 
     def run(
@@ -95,6 +97,7 @@ class Worker:
             if self.live:
                 raise Busy("A session is being generated already.", "Stop it, or wait until it ends.")
             self.live = uid
+            self.asking = ""  # what writes goes first
             self.stopping.clear()
         self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings, parent, edits))
 
@@ -102,6 +105,23 @@ class Worker:
         """End the session that is being generated after its current token; False when there is none."""
         self.cancel()
         return self.live is not None
+
+    def ask(
+        self, name: str, question: why.Question, model: ModelSpec, saes: list[SaeSpec], token: int | str | None
+    ) -> None:
+        """Answer a question in the background, in place of the one before; progress and answer come as events.
+
+        Raises Busy while a session is being generated.
+        """
+        with self.claim:
+            if self.live:
+                raise Busy("A session is being generated.", "Stop it, or wait until it ends, then ask.")
+            self.asking = name
+        self.jobs.put(lambda: self.answer(name, question, model, saes, token))
+
+    def stop_asking(self) -> None:
+        """Answer no more."""
+        self.asking = ""
 
     def forget(self, uids: Sequence[str]) -> None:
         """Keep the messages of sessions no longer that were deleted."""
@@ -207,6 +227,29 @@ class Worker:
                 if problem not in told:
                     self.events.put({"kind": "problem"} | asdict(problem))
             self.events.put({"kind": "sessions_changed"})
+
+    def answer(
+        self, name: str, question: why.Question, model: ModelSpec, saes: list[SaeSpec], token: int | str | None
+    ) -> None:
+        def tell(**what: Any) -> None:
+            self.events.put({"kind": "why", "request": name} | what)
+
+        def told(done: int, total: int) -> None:
+            if self.asking != name:
+                raise Cancelled("The question was withdrawn.", "Ask again.")
+            tell(state="running", done=done, total=total)
+
+        try:
+            if not self.prepare(model, saes, lambda: self.asking != name):
+                error = self.engine.error or Cancelled("Stopped before it was answered.", "Ask again.").as_record()
+                tell(state="failed", error=error)
+                return
+            assert self.model
+            chosen = [self.saes[sae.id] for sae in saes]
+            found = why.answer(question, self.model, chosen, self.annotate.labels, token, told)
+            tell(state="done", answer=found)
+        except Exception as error:
+            tell(state="failed", error=as_axon_error(error, "explaining a token").as_record())
 
     def prepare(
         self, model: ModelSpec, saes: list[SaeSpec], cancelled: Callable[[], bool], download: bool = False
