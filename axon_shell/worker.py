@@ -12,14 +12,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import hub, session
+from . import hub, session, why
 from .config import Config
 from .errors import Busy, Cancelled, Refused, StoreError, as_axon_error
 from .events import EventLog
 from .hub import installed, on_hub
 from .plugins import require_installed
 from .provenance import weights_of
-from .records import Message, ModelSpec, Problem, SaeSpec, Settings, Spec
+from .records import Edit, Message, ModelSpec, Problem, SaeSpec, Settings, Spec
 from .session import Annotator, Nowhere
 from .store import Store
 
@@ -64,6 +64,7 @@ class Worker:
         self.promoter: session.Promoter | None = None  # of the model
         self.unnamed: dict[tuple[str, int], None] = {}  # features of SAEs whose promoted tokens are to be worked out
         self.stopping = threading.Event()
+        self.asking = ""  # the question, by its name, that was asked last and is not answered yet
         self.wish = object()  # stands for what was asked to be loaded last: only that is wanted
         self.claim = threading.Lock()
         self.thread = threading.Thread(target=self.work, name="engine", daemon=True)
@@ -82,6 +83,7 @@ class Worker:
     def cancel(self) -> None:
         """Stop loading or downloading at the next occasion; what was downloaded stays."""
         self.wish = object()
+        self.asking = ""
         self.stopping.set()
 
     def run(
@@ -92,6 +94,7 @@ class Worker:
         saes: list[SaeSpec],
         settings: Settings,
         parent: Message | None = None,
+        edits: Sequence[Edit] = (),
     ) -> None:
         """Generate a session in the background. Raises Busy while another is being generated."""
         with self.claim:
@@ -99,8 +102,9 @@ class Worker:
                 raise Busy("A session is being generated already.", "Stop it, or wait until it ends.")
             self.live = uid
             self.reading.cancel()
+            self.asking = ""  # what writes goes first
             self.stopping.clear()
-        self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings, parent))
+        self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings, parent, edits))
 
     def read(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> list[Message]:
         """Read a prompt and give its messages; nothing is stored, loaded or told of it, and everything else goes first.
@@ -128,6 +132,23 @@ class Worker:
         """End the session that is being generated after its current token; False when there is none."""
         self.cancel()
         return self.live is not None
+
+    def ask(
+        self, name: str, question: why.Question, model: ModelSpec, saes: list[SaeSpec], token: int | str | None
+    ) -> None:
+        """Answer a question in the background, in place of the one before; progress and answer come as events.
+
+        Raises Busy while a session is being generated.
+        """
+        with self.claim:
+            if self.live:
+                raise Busy("A session is being generated.", "Stop it, or wait until it ends, then ask.")
+            self.asking = name
+        self.jobs.put(lambda: self.answer(name, question, model, saes, token))
+
+    def stop_asking(self) -> None:
+        """Answer no more."""
+        self.asking = ""
 
     def forget(self, uids: Sequence[str]) -> None:
         """Keep the messages of sessions no longer that were deleted."""
@@ -200,6 +221,7 @@ class Worker:
         saes: list[SaeSpec],
         settings: Settings,
         parent: Message | None,
+        edits: Sequence[Edit],
     ) -> None:
         try:
             if not self.prepare(model, saes, self.stopping.is_set):
@@ -213,6 +235,7 @@ class Worker:
                 *(uid, prompt, self.model, chosen, settings, self.annotate, self.store, self.stopping.is_set),
                 parent=parent,
                 vectors=self.config.sessions.vectors,
+                edits=edits,
             )
             for message in stream:
                 if message["kind"] == "start":
@@ -274,6 +297,29 @@ class Worker:
         return (
             self.model is not None and self.model.spec.id == model.id and {sae.id for sae in saes} <= self.saes.keys()
         )
+
+    def answer(
+        self, name: str, question: why.Question, model: ModelSpec, saes: list[SaeSpec], token: int | str | None
+    ) -> None:
+        def tell(**what: Any) -> None:
+            self.events.put({"kind": "why", "request": name} | what)
+
+        def told(done: int, total: int) -> None:
+            if self.asking != name:
+                raise Cancelled("The question was withdrawn.", "Ask again.")
+            tell(state="running", done=done, total=total)
+
+        try:
+            if not self.prepare(model, saes, lambda: self.asking != name):
+                error = self.engine.error or Cancelled("Stopped before it was answered.", "Ask again.").as_record()
+                tell(state="failed", error=error)
+                return
+            assert self.model
+            chosen = [self.saes[sae.id] for sae in saes]
+            found = why.answer(question, self.model, chosen, self.annotate.labels, token, told)
+            tell(state="done", answer=found)
+        except Exception as error:
+            tell(state="failed", error=as_axon_error(error, "explaining a token").as_record())
 
     def prepare(
         self, model: ModelSpec, saes: list[SaeSpec], cancelled: Callable[[], bool], download: bool = False

@@ -10,6 +10,7 @@ running.py   loading and generating
 past.py      past sessions
 drawing.py   the graph at the cursor
 features.py  features and labels
+asking.py    why a token came
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ..plugins import Catalogue
 from ..remembered import Remembered
 from ..store import Store
 from ..worker import Worker
+from .asking import Asking
 from .checks import fits
 from .drawing import Drawing
 from .features import Features
@@ -35,7 +37,7 @@ from .past import Past
 from .program import Program
 from .running import Running
 
-PARTS = (Program, Running, Past, Drawing, Features)
+PARTS = (Program, Running, Past, Drawing, Features, Asking)
 
 
 class Bridge:
