@@ -27,9 +27,9 @@ LAYERS = [
     "engine labels graph compare store plugins analysers",
     "entries crashes",
     "folders",
-    "provenance decoder",
-    "config events hub published remembered logs instance frame database",
-    "hookspecs homes toolkit",
+    "provenance decoder training",
+    "config events hub pieces published remembered logs instance frame database",
+    "apart hookspecs homes toolkit",
     "records",
     "errors",
 ]

@@ -11,6 +11,7 @@ past.py      past sessions
 drawing.py   the graph at the cursor
 features.py  features and labels
 asking.py    why a token came
+training.py  SAEs of the user's own
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ from .features import Features
 from .past import Past
 from .program import Program
 from .running import Running
+from .training import Training
 
-PARTS = (Program, Running, Past, Drawing, Features, Asking)
+PARTS = (Program, Running, Past, Drawing, Features, Asking, Training)
 
 
 class Bridge:
