@@ -17,7 +17,7 @@ from axon_shell.engine.model import Model, load_model
 from axon_shell.engine.sae import Sae, load_sae
 from axon_shell.engine.stream import Stream
 from axon_shell.records import Settings, Step
-from benchmarks import labels, library, steering
+from benchmarks import calibrate, labels, library, steering
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +108,12 @@ def test_the_benchmark_of_steering_counts_what_the_model_says() -> None:
     assert steering.boosted(bench, "3-res", "capital", 0, None) == (6, 0, 0)
     moved, left = steering.ablated(bench, steering.SOURCES, "top", None)
     assert moved >= 2 and left < 0.5
+
+
+def test_the_benchmark_of_calibrating_measures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(calibrate.TOKENS, "tiny-world/2-res", 2_000)
+    calibrate.main(["tiny-world/2-res"])
+    table = capsys.readouterr().out
+    assert "| tiny-world/2-res |" in table and "µs a token" in table and "%" in table

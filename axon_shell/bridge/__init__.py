@@ -12,6 +12,7 @@ drawing.py   the graph at the cursor
 features.py  features and labels
 asking.py    why a token came
 training.py  SAEs of the user's own
+corpora.py   calibrating SAEs on texts
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from ..store import Store
 from ..worker import Worker
 from .asking import Asking
 from .checks import fits
+from .corpora import Corpora
 from .drawing import Drawing
 from .features import Features
 from .past import Past
@@ -39,7 +41,7 @@ from .program import Program
 from .running import Running
 from .training import Training
 
-PARTS = (Program, Running, Past, Drawing, Features, Asking, Training)
+PARTS = (Program, Running, Past, Drawing, Features, Asking, Corpora, Training)
 
 
 class Bridge:

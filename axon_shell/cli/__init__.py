@@ -17,6 +17,7 @@ from .. import __version__, homes
 from ..errors import AxonError
 from ..logs import LARGEST, last_lines
 from .bench import bench
+from .calibrate import calibrate
 from .catalogue import download, models, plugins, saes
 from .configuration import config_
 from .doctor import doctor
@@ -131,7 +132,7 @@ def commands(config: str | None, debug: bool) -> None:
 
 
 COMMANDS = (
-    *(open_, run, why, edges, models, saes, download, labels_, sessions_, train_sae),
+    *(open_, run, why, edges, models, saes, download, labels_, sessions_, calibrate, train_sae),
     *(plugins, config_, bench, doctor, install_shortcut),
 )
 for command in COMMANDS:
