@@ -5,7 +5,7 @@ The names below are all that a plugin may use.
 
 from .config import Config
 from .errors import AxonError, DownloadError, NotFound, PluginError, WeightsError
-from .graph import Edge, Graph, Node, graph_of
+from .graph import Edge, Graph, Node, TokenNode, graph_of
 from .hookspecs import Web, hookimpl
 from .published import published_saes
 from .records import (
@@ -46,6 +46,7 @@ __all__ = [
     "PublishedSae",
     "SaeFiles",
     "SaeSpec",
+    "TokenNode",
     "Web",
     "WeightsError",
     "__version__",

@@ -23,6 +23,7 @@ from axon_shell.analysers import Analysers
 from axon_shell.bridge import Bridge
 from axon_shell.config import Config, SessionSettings, Start, load_config
 from axon_shell.events import EventLog
+from axon_shell.graph import KINDS
 from axon_shell.labels import Labels, LabelStore
 from axon_shell.plugins import Catalogue
 from axon_shell.records import Analyser, ModelSpec, SaeSpec, Settings, hub_model
@@ -216,7 +217,7 @@ def test_the_graph_up_to_a_position_is_that_of_the_steps(bridge: Bridge):
     events = events_until(bridge, 0, lambda e: e["kind"] == "end" and e["session"] == uid)
     steps = [e for e in events if e["kind"] == "step" and e["session"] == uid and not e.get("is_bos")]
     for position in (1, 6, steps[-1]["position"]):
-        drawn = ask(bridge, "graph", session=uid, sae=SAE, by="count", position=position)
+        drawn = ask(bridge, "graph", session=uid, sae=SAE, by="co-activation", position=position, always=True)
         fired: dict[int, list[int]] = {}
         for step in steps[:position]:
             for active in step["saes"][SAE]["features"]:
@@ -225,10 +226,33 @@ def test_the_graph_up_to_a_position_is_that_of_the_steps(bridge: Bridge):
             feature: (where[0], where[-1], len(where)) for feature, where in fired.items()
         }
         for edge in drawn["edges"]:
-            assert edge["count"] == len(set(fired[edge["a"]]) & set(fired[edge["b"]])) >= 2
+            assert edge["count"] == len(set(fired[edge["a"]]) & set(fired[edge["b"]])) >= 1
         assert drawn["nodes_total"] == len(fired)
     assert refused(bridge, "graph", session=uid, sae=SAE, by="magic", position=1)["kind"] == "refused"
-    assert ask(bridge, "graph", session=uid, sae="other/sae", by="lift", position=5)["nodes"] == []
+    assert ask(bridge, "graph", session=uid, sae="other/sae", by="association", position=5)["nodes"] == []
+
+
+def test_every_kind_of_edge_is_drawn_while_a_session_grows_and_after(bridge: Bridge):
+    uid = ask(bridge, "run", **run(bridge, settings={"max_tokens": 30, "seed": 2, "top_features": 8}))["session"]
+    question = {"session": uid, "sae": SAE}
+    events_until(bridge, 0, lambda e: e["kind"] == "step" and e["session"] == uid)
+    seen = 0
+    for position in range(1, 30):  # asked while it is being generated, at a cursor that follows
+        seen = max(seen, ask(bridge, "graph", **question, by="co-activation", position=position)["positions"])
+    events_until(bridge, 0, lambda e: e["kind"] == "end" and e["session"] == uid)
+    last = {by: ask(bridge, "graph", **question, by=by, position=99, always=True) for by in KINDS}
+    assert seen <= last["association"]["positions"] == max(node["last"] for node in last["association"]["nodes"])
+    for by, drawn in last.items():
+        assert (drawn["by"], drawn["meaning"]) == (by, KINDS[by])
+        assert drawn == ask(bridge, "graph", **question, by=by, position=99, always=True)
+    assert {"a", "b", "strength", "cosine"} == last["similarity"]["edges"][0].keys()  # the SAE is loaded
+    assert all(token["key"] < 0 and token["text"] for token in last["attribution"]["tokens"])
+    assert {edge["b"] for edge in last["attribution"]["edges"]} == {t["key"] for t in last["attribution"]["tokens"]}
+    chance = ask(bridge, "graph", **question, by="co-activation", position=99, always=True, chance=True)
+    assert chance["chance"] and chance["edges"] != last["co-activation"]["edges"]
+    assert chance["expected"] == last["co-activation"]["expected"] > 0
+    question |= {"by": "co-activation", "position": 99, "always": True, "chance": True}
+    assert chance == ask(bridge, "graph", **question, seed=0) != ask(bridge, "graph", **question, seed=1)
 
 
 def test_one_session_at_a_time(bridge: Bridge):

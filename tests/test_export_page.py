@@ -165,7 +165,7 @@ def test_the_graph_follows_the_cursor(browser: Browser, tmp_path: Path):
             page.keyboard.press("ArrowRight")
             seen |= {active["feature"] for active in step["saes"][SAE]["features"]}
             assert len(page.locator("#graph circle").evaluate_all(drawn)) == len(seen)
-        expect(page.locator("#graph-words")).to_contain_text("an edge is a hint, not a proof")
+        expect(page.locator("#graph-words")).to_contain_text("neither a cause nor a likeness")
         expect(page.locator("#graph-count")).to_contain_text(f"{len(seen)} features, ")
         assert page.locator("#graph line").count() > 10
         largest = page.locator("#graph circle").evaluate_all(

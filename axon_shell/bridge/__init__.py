@@ -8,6 +8,7 @@ No logic in here: each method checks what the page sent and asks the part that k
 program.py   what there is, events, choices that stay, links
 running.py   loading and generating
 past.py      past sessions
+drawing.py   the graph at the cursor
 features.py  features and labels
 """
 
@@ -28,12 +29,13 @@ from ..remembered import Remembered
 from ..store import Store
 from ..worker import Worker
 from .checks import fits
+from .drawing import Drawing
 from .features import Features
 from .past import Past
 from .program import Program
 from .running import Running
 
-PARTS = (Program, Running, Past, Features)
+PARTS = (Program, Running, Past, Drawing, Features)
 
 
 class Bridge:

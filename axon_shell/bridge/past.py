@@ -11,9 +11,7 @@ from typing import Any, BinaryIO
 
 from .. import homes
 from ..errors import ExportError, Refused
-from ..graph import By, graph_of
-from ..labels import as_fields
-from ..records import Message, steps_of
+from ..records import Message
 from ..session import replay
 from ..sessions import AXON, compared, session_file
 from ..share import SUFFIX, take_in
@@ -130,28 +128,6 @@ class Past(Part):
             found = messages[after + 1 : None if limit is None else after + 1 + limit]
             return [self.worker.annotate.named(message) for message in found]
         return replay(session, self.store, self.worker.annotate, after, limit)
-
-    def _unnamed(self, session: str, limit: int) -> list[Message]:
-        """The first messages of a session, named as they were when they were streamed, or not at all."""
-        messages = self.worker.in_memory(session)
-        return self.store.messages(session, limit=limit) if messages is None else messages[:limit]
-
-    def graph(
-        self, session: str, sae: str, by: By, position: int, edges_per_node: int = 3, max_nodes: int = 300
-    ) -> dict[str, Any]:
-        """The nodes and edges of what fired up to and including a position."""
-        found = self._unnamed(session, max(position, 0) + 2)  # the start and the steps up to the position
-        steps = [step for step in steps_of(found) if step["position"] <= position]
-        drawn = graph_of(steps, sae, by, bounded(edges_per_node, 0, 20), bounded(max_nodes, 1, 2000))
-        nodes = sorted(drawn.nodes, key=lambda node: -node.last)  # what fires at the cursor is asked first
-        named = self.labels.of(sae, [node.feature for node in nodes], visible=True)
-        return {
-            "position": position,
-            "nodes": [asdict(node) | as_fields(*named[node.feature]) for node in drawn.nodes],
-            "edges": [asdict(edge) for edge in drawn.edges],
-            "nodes_total": drawn.nodes_total,
-            "edges_total": drawn.edges_total,
-        }
 
 
 def saved(name: str, write: Callable[[BinaryIO], object]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .bench import bench
 from .catalogue import download, models, plugins, saes
 from .configuration import config_
 from .doctor import doctor
+from .edges import edges
 from .labels import labels_
 from .open import open_
 from .run import run
@@ -128,7 +129,7 @@ def commands(config: str | None, debug: bool) -> None:
 
 
 COMMANDS = (
-    *(open_, run, models, saes, download, labels_, sessions_, plugins, config_, bench, doctor, install_shortcut),
+    *(open_, run, models, saes, download, labels_, sessions_, edges, plugins, config_, bench, doctor, install_shortcut),
 )
 for command in COMMANDS:
     commands.add_command(command)

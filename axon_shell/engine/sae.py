@@ -8,6 +8,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from sae_lens import SAE
 from torch.nn.functional import embedding_bag
@@ -96,6 +97,11 @@ class Sae:
         """What one unit of activation of each feature adds to the reconstruction: ids (...) -> (..., width)."""
         rows = self.sae.W_dec[features]
         return rows / rows.norm(dim=-1, keepdim=True) if self.rescales else rows
+
+    def directions(self, features: Sequence[int]) -> np.ndarray:
+        """The rows of some features for whoever has no torch: (K, width), in float32."""
+        found: np.ndarray = self.rows(torch.tensor(features, device=self.sae.W_dec.device)).float().cpu().numpy()
+        return found
 
     @property
     def rescales(self) -> bool:

@@ -24,8 +24,16 @@ OF_NODE = {
     "max": "double",
     "first": "int",
     "last": "int",
+    "always": "boolean",
 }
-OF_EDGE = {"count": "int", "lift": "double"}
+OF_EDGE = {
+    "count": "int",
+    "lift": "double",
+    "phi": "double",
+    "p": "double",
+    "q": "double",
+    "same_token": "boolean",
+}
 CREATOR = f"AXON Shell {__version__}"
 
 
@@ -67,9 +75,10 @@ def items_and_ties(messages: Sequence[Message]) -> tuple[list[Item], list[Tie]]:
                 "max": node.max,
                 "first": node.first,
                 "last": node.last,
+                "always": node.always,
             }
             items.append(Item(sae, node.feature, name.marked or f"feature {node.feature}", values))
-        ties += [Tie(sae, edge.a, edge.b, {"count": edge.count, "lift": edge.lift}) for edge in graph.edges]
+        ties += [Tie(sae, edge.a, edge.b, {name: getattr(edge, name) for name in OF_EDGE}) for edge in graph.edges]
     return items, ties
 
 

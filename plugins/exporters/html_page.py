@@ -142,6 +142,7 @@ def data_of_sae(messages: Sequence[Message], steps: Sequence[Message], sae: str)
         ],
         "nodes_total": graph.nodes_total,
         "ties_total": graph.edges_total,
+        "by_chance": short(graph.expected, 3),
     }
 
 

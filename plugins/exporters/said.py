@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from axon_shell import Message
 
 HIGH = 6  # nats: tokens as surprising as this are colored in full
-EDGES = "two features that fired together more often than their own rates predict; a hint, not a proof"
+EDGES = (
+    "two features that fired together more often than chance in this session; of the edges at most 5 % are expected to "
+    "be chance; neither a cause nor a likeness"
+)
 # Controls, what turns the direction of text, and halves of surrogate pairs: nothing that could be read.
 UNREADABLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"

@@ -15,6 +15,8 @@ const node = (feature, first = 1) => ({
   last: first,
   count: 1,
   max: 1,
+  always: false,
+  folded: [],
 });
 const graph = (nodes, edges = []) => ({
   position: 1,
@@ -52,11 +54,30 @@ test('a name changes nothing but the name', () => {
   data.rename(null); // before the first graph
 });
 
+test('the tokens that features were followed by are nodes too, of each SAE its own', () => {
+  const data = new GraphData();
+  const tokens = [{ key: -8, token_id: 7, text: ' Paris', first: 2, last: 2, count: 1 }];
+  const one = { ...graph([node(1)], [{ a: 1, b: -8, strength: 0.5 }]), tokens, expected: null };
+  data.take(joined(['m/1', 'm/2'], [one, one]));
+  assert.deepEqual(
+    data.items.map((item) => item.label),
+    [null, null, '“ Paris”', '“ Paris”'],
+  );
+  assert.equal(new Set(data.items.map((item) => item.key)).size, 4);
+  assert.deepEqual(
+    data.ties.map((tie) => [tie.source.sae, tie.target.sae, tie.target.feature]),
+    [
+      ['m/1', 'm/1', -8],
+      ['m/2', 'm/2', -8],
+    ],
+  );
+});
+
 test('a new node begins beside a neighbour', () => {
   const data = new GraphData();
   data.take(graph([node(1)]));
   Object.assign(data.byKey.get(1), { x: 500, y: 0, z: 0 });
-  data.take(graph([node(1), node(2)], [{ a: 1, b: 2, count: 2, lift: 3 }]));
+  data.take(graph([node(1), node(2)], [{ a: 1, b: 2, strength: 3 }]));
   const item = data.byKey.get(2);
   assert.ok(Math.hypot(item.x - 500, item.y, item.z) < 20);
   assert.deepEqual([...data.neighbours(2)].sort(), [1, 2]);
@@ -65,7 +86,7 @@ test('a new node begins beside a neighbour', () => {
 test('the same session is laid out the same', () => {
   const places = () => {
     const data = new GraphData();
-    data.take(graph([node(5), node(6), node(7)], [{ a: 5, b: 6, count: 2, lift: 2 }]));
+    data.take(graph([node(5), node(6), node(7)], [{ a: 5, b: 6, strength: 2 }]));
     return data.items.map(({ x, y, z }) => [x, y, z]);
   };
   assert.deepEqual(places(), places());
@@ -85,8 +106,8 @@ test('the graphs of two SAEs are one, in which the same number is two features',
   const of = (nodes, edges) => ({ position: 3, nodes, edges, nodes_total: 5, edges_total: 4 });
   const bare = (feature) => ({ feature, label: null, label_state: 'unlabelled', first: 1, last: 1, count: 1, max: 1 });
   const graph = joined(shown, [
-    of([bare(7), bare(8)], [{ a: 7, b: 8, count: 2, lift: 2 }]),
-    of([bare(7), bare(9)], [{ a: 7, b: 9, count: 2, lift: 2 }]),
+    of([bare(7), bare(8)], [{ a: 7, b: 8, strength: 2 }]),
+    of([bare(7), bare(9)], [{ a: 7, b: 9, strength: 2 }]),
   ]);
   assert.equal(new Set(graph.nodes.map((one) => one.key)).size, 4);
   assert.deepEqual([graph.nodes_total, graph.edges_total, graph.position], [10, 8, 3]);

@@ -13,11 +13,13 @@ function sample() {
     label: null,
     label_state: 'unlabelled',
     first: feature,
+    last: feature,
+    folded: [],
   }));
   const edges = [
     [1, 2],
     [2, 3],
-  ].map(([a, b]) => ({ a, b, count: 2, lift: 2 }));
+  ].map(([a, b]) => ({ a, b, strength: 2 }));
   data.take({ position: 4, nodes, edges, nodes_total: 4, edges_total: 2 });
   return data;
 }

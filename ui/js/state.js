@@ -4,7 +4,7 @@
 
 import { Marks } from './marks.js';
 import { recall, remember } from './remember.js';
-import { layerOf } from './words.js';
+import { edgesFrom, layerOf } from './words.js';
 import { emptySession, firstPosition, isTransient, lastPosition, receive, rename, renameIn } from './session.js';
 
 /** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, LabelSet, Message, Name, Problem, Sae } from './types.js' */
@@ -104,7 +104,8 @@ export class State {
   /** @type {View} */ view = recallView();
   /** @type {boolean} all SAEs of the session are on screen at once */ together = recall('together', false);
   /** @type {string} what the names of listed features must hold */ filter = '';
-  /** @type {EdgesBy} */ edgesBy = recall('edgesBy', /** @type {EdgesBy} */ ('lift'));
+  /** @type {EdgesBy} */ edgesBy = edgesFrom(recall('edgesBy', ''));
+  /** edges are those of shifted features */ chance = false;
   /** @type {boolean} the prompt is read while it is typed */ typing = recall('typing', false);
   /** @type {number} activations below are not listed */ threshold = 0;
   /** @type {ColorBy} */ colorBy = recall('colorBy', 'feature');
@@ -425,6 +426,12 @@ export class State {
     for (const one of [...(this.hello?.models ?? []), ...(this.hello?.saes ?? [])]) {
       if (one.id === id) one.installed = true;
     }
+    this.emit('choice');
+  }
+
+  /** @param {boolean} chance */
+  showChance(chance) {
+    this.chance = chance;
     this.emit('choice');
   }
 

@@ -65,11 +65,13 @@
  *   features_total: number, features: Compared[]}} Comparison
  *
  * `key`, which edges speak of, tells features of several SAEs apart: see graph/joined.js.
- * @typedef {Named & {sae: string, key: number, first: number, last: number, count: number, max: number}} GraphNode
- * @typedef {{a: number, b: number, count: number, lift: number}} GraphEdge
- * @typedef {{position: number, nodes: GraphNode[], edges: GraphEdge[], nodes_total: number,
- *   edges_total: number}} Graph
- * @typedef {"lift" | "count"} EdgesBy
+ * @typedef {Named & {sae: string, key: number, first: number, last: number, count: number, max: number, always: boolean,
+ *   folded: number[]}} GraphNode   a token that features were followed by is one too, with a feature below 0
+ * @typedef {{a: number, b: number, strength: number, count?: number, lift?: number, phi?: number, p?: number, q?: number,
+ *   same_token?: boolean, elsewhere?: boolean, cosine?: number, effect?: number}} GraphEdge
+ * @typedef {{position: number, by: EdgesBy, chance: boolean, nodes: GraphNode[], tokens: GraphNode[],
+ *   edges: GraphEdge[], nodes_total: number, edges_total: number, expected: number | null, why: string}} Graph
+ * @typedef {"association" | "co-activation" | "similarity" | "attribution"} EdgesBy
  *
  * All the labels of one SAE at one publisher. `set` is null where nobody publishes any.
  * @typedef {{state: "idle" | "listing" | "downloading" | "importing" | "done" | "failed" | "cancelled", done: number,

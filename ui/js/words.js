@@ -1,7 +1,7 @@
 // @ts-check
 // How things are said: names of features and tokens, numbers, times, reasons. Pure.
 
-/** @import { LabelState, Sae } from './types.js' */
+/** @import { EdgesBy, Graph, LabelState, Sae } from './types.js' */
 
 /** @type {Record<string, string>} */
 const STATES = {
@@ -166,4 +166,31 @@ export function moment(iso, now = new Date()) {
     month: 'short',
     year: date.getFullYear() === now.getFullYear() ? undefined : 'numeric',
   });
+}
+
+/**
+ * A kind of edge by its name, or by one that it had in earlier versions.
+ * @param {string} name
+ * @returns {EdgesBy}
+ */
+export function edgesFrom(name) {
+  if (name === 'co-activation' || name === 'count') return 'co-activation';
+  return name === 'similarity' || name === 'attribution' ? name : 'association';
+}
+
+/**
+ * How much of what is drawn chance would give.
+ * @param {Graph | null} graph
+ */
+export function edgesWords(graph) {
+  if (!graph || !graph.nodes.length) return '';
+  if (graph.why) return graph.why;
+  const { edges, edges_total: total, expected, by, chance } = graph;
+  const drawn = `${counted(edges.length, 'edge')} drawn${total > edges.length ? ` of ${total.toLocaleString('en')}` : ''}`;
+  const from = chance && expected !== null ? ' from shifted features' : '';
+  if (expected === null) return `${drawn}.`;
+  const most = by === 'association' ? 'at most about' : 'about';
+  const by_chance = expected >= 10 ? Math.round(expected).toLocaleString('en') : expected.toFixed(1);
+  const rest = `${most} ${by_chance}${total > edges.length ? ` of the ${total.toLocaleString('en')}` : ''} expected by chance`;
+  return `${drawn}${from}, ${rest}.`;
 }

@@ -16,6 +16,7 @@
  * @property {number[]} ties            node, node, times together, lift; and so on
  * @property {number} nodes_total
  * @property {number} ties_total
+ * @property {number | null} by_chance  how many of those chance would give, at most
  *
  * @typedef {object} Data
  * @property {[string, string][]} facts
@@ -557,10 +558,10 @@ function makeGraph() {
       const first = fired[place][0]?.[0] ?? Infinity;
       dots.push({ place, u, v, x: 0, y: 0, first, share: 0, now: 0, hidden: false, dot });
     }
-    let most = 1;
-    for (let i = 2; i < of.ties.length; i += 4) most = Math.max(most, of.ties[i]);
+    let often = 1;
+    for (let i = 2; i < of.ties.length; i += 4) often = Math.max(often, of.ties[i]);
     for (let i = 0; i < of.ties.length; i += 4) {
-      const weight = Math.log(1 + of.ties[i + 2]) / Math.log(1 + most);
+      const weight = Math.log(1 + of.ties[i + 2]) / Math.log(1 + often);
       lines.push({ a: dots[of.ties[i]], b: dots[of.ties[i + 1]], weight, line: svg('line'), look: '' });
     }
     // One token with an enormous activation must not leave all others dark.
@@ -572,7 +573,8 @@ function makeGraph() {
     const edges = counted(lines.length, 'line');
     const shown = `${dots.length.toLocaleString('en')}${of.nodes_total > dots.length ? ` of ${of.nodes_total.toLocaleString('en')}` : ''}`;
     const drawn = `${edges}${of.ties_total > lines.length ? ` of ${of.ties_total.toLocaleString('en')}` : ''}`;
-    setText($('graph-count'), `${shown} features, ${drawn}.`);
+    const most = of.ties_total ? `, of which chance would give at most about ${number(of.by_chance)}` : '';
+    setText($('graph-count'), `${shown} features, ${drawn}${most}.`);
     $('graph').setAttribute('aria-label', `Graph of ${shown} features, ${drawn}; the lists beside it hold the same`);
   }
   $('dots').replaceChildren(...dots.map(({ dot }) => dot));

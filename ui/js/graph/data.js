@@ -9,7 +9,9 @@
  * @typedef {object} Item            a node
  * @property {number} key            which node: see joined.js
  * @property {string} sae
- * @property {number} feature
+ * @property {number} feature        below 0: a token that features were followed by
+ * @property {number[]} folded       near-duplicates of the feature: it lights when they fire, too
+ * @property {number} last           position where it fired last, or that the token followed last
  * @property {string | null} label
  * @property {LabelState} label_state
  * @property {number} first          position where it fired first
@@ -51,11 +53,12 @@ export class GraphData {
    * @param {Map<string, number>} [levels]   of the SAEs that are drawn above one another
    */
   take(graph, levels = new Map()) {
-    const { nodes, edges } = graph ?? { nodes: [], edges: [] };
+    const { edges } = graph ?? { edges: [] };
+    const nodes = nodesOf(graph);
     const fresh = nodes.filter((node) => !this.byKey.has(node.key));
     for (const node of nodes) {
       const known = this.byKey.get(node.key);
-      if (known) known.first = node.first;
+      if (known) Object.assign(known, { first: node.first, last: node.last, folded: node.folded });
     }
     const partners = new Map();
     for (const { a, b } of edges) {
@@ -63,7 +66,7 @@ export class GraphData {
       if (!partners.has(b)) partners.set(b, a);
     }
     const reach = this.byKey.size ? Math.max(40, ...this.items.map((item) => Math.hypot(item.x, item.y, item.z))) : 60;
-    for (const { key, sae, feature, label, label_state, first } of fresh) {
+    for (const { key, sae, feature, label, label_state, first, last, folded } of fresh) {
       const level = levels.get(sae) ?? 0;
       const beside = this.byKey.get(partners.get(key));
       const way = direction(key);
@@ -76,6 +79,8 @@ export class GraphData {
         label,
         label_state,
         first,
+        last,
+        folded,
         x: at.x + way.x * far,
         y: at.y + way.y * far * (levels.size > 1 ? 0.15 : 1),
         z: at.z + way.z * far,
@@ -92,11 +97,11 @@ export class GraphData {
     }
     this.rename(graph);
     this.items = nodes.map((node) => /** @type {Item} */ (this.byKey.get(node.key)));
-    const most = edges.reduce((high, edge) => Math.max(high, edge.count), 1);
-    this.ties = edges.map(({ a, b, count }) => ({
+    const most = edges.reduce((high, edge) => Math.max(high, edge.strength), 1e-9);
+    this.ties = edges.map(({ a, b, strength }) => ({
       source: /** @type {Item} */ (this.byKey.get(a)),
       target: /** @type {Item} */ (this.byKey.get(b)),
-      weight: Math.log(1 + count) / Math.log(1 + most),
+      weight: Math.log(1 + strength) / Math.log(1 + most),
       hidden: false,
       rgb: [0.5, 0.5, 0.5],
       alpha: 0,
@@ -105,7 +110,7 @@ export class GraphData {
 
   /** Gives nodes the names that they have in the graph; nothing else changes. @param {Graph | null} graph */
   rename(graph) {
-    for (const { key, label, label_state } of graph?.nodes ?? []) {
+    for (const { key, label, label_state } of nodesOf(graph)) {
       const item = this.byKey.get(key);
       if (item) Object.assign(item, { label, label_state });
     }
@@ -124,6 +129,9 @@ export class GraphData {
     return near;
   }
 }
+
+/** The features of a graph, and the tokens that they were followed by. @param {Graph | null} graph */
+const nodesOf = (graph) => [...(graph?.nodes ?? []), ...(graph?.tokens ?? [])];
 
 /** A number 0..1 that depends on the seed alone, so that the same session is laid out the same. @param {number} seed */
 export function noise(seed) {

@@ -15,7 +15,7 @@ import { recall, remember } from '../remember.js';
 import { isTransient, strongestUpTo } from '../session.js';
 import { theme } from '../theme.js';
 import { glowAt } from '../trail.js';
-import { NOT_STORED, counted, featureName, saeName } from '../words.js';
+import { NOT_STORED, counted, edgesFrom, edgesWords, featureName, saeName } from '../words.js';
 
 /** @import { Item, Tie } from '../graph/data.js' */
 /** @import { View } from '../graph/looks.js' */
@@ -32,8 +32,10 @@ const DOTS = {
 };
 
 const MEANING = {
-  lift: 'Edges: fired together more than their own rates predict, at least twice (lift).',
-  count: 'Edges: raw counts of firing together, at least twice.',
+  association: 'Edges: fired together more than chance (lift); at most 5 % of those drawn are expected to be chance.',
+  'co-activation': 'Edges: fired together at least once, raw count; most of it is chance.',
+  similarity: 'Edges: written by the SAE in a similar direction (cosine); says nothing about when they fire.',
+  attribution: 'Edges: from a feature to the next token, whose logit it raised or lowered (direct effect).',
 };
 
 /**
@@ -55,8 +57,9 @@ export function graphPanel(state, actions) {
   let scene2d = null;
 
   const handlers = {
-    click: (/** @type {Item | null} */ item) => state.inspect(item ? item.feature : null, item?.sae),
-    hover: (/** @type {Item | null} */ item) => state.point(item ? item.feature : null, item?.sae),
+    click: (/** @type {Item | null} */ item) =>
+      state.inspect(item && item.feature >= 0 ? item.feature : null, item?.sae),
+    hover: (/** @type {Item | null} */ item) => state.point(item && item.feature >= 0 ? item.feature : null, item?.sae),
     frame: () => scene && labels.update(scene),
     /** @param {boolean} lost */
     lost(lost) {
@@ -180,6 +183,17 @@ export function graphPanel(state, actions) {
         shine.set(keyOf(shown, sae, of), { now, share: Math.min(1, trail / strongest) });
       }
     }
+    for (const { key, sae, feature: of, folded, last } of data.items) {
+      // A node shows as the strongest of the features that it stands for; a token, where it follows the cursor.
+      const all = [key, ...folded.map((one) => keyOf(shown, sae, one))].flatMap((one) => shine.get(one) ?? []);
+      if (of < 0) shine.set(key, { now: last === t ? 1 : 0, share: last === t ? 1 : 0.1 });
+      else if (folded.length && all.length) {
+        shine.set(key, {
+          now: Math.max(...all.map(({ now }) => now)),
+          share: Math.max(...all.map(({ share }) => share)),
+        });
+      }
+    }
     view = {
       t,
       shine,
@@ -213,6 +227,7 @@ export function graphPanel(state, actions) {
     const size = `${counted(data.items.length, 'feature')} and ${counted(data.ties.length, 'edge')}`;
     const summary = `Graph of ${size}. Strongest at the cursor: ${names.join(', ') || 'none'}.`;
     place.setAttribute('aria-label', `${summary} The list of active features says the same.`);
+    setText($('edges-chance'), edgesWords(state.graph));
   }
 
   /** Of several SAEs: which hue is which. */
@@ -253,7 +268,8 @@ export function graphPanel(state, actions) {
   /** @type {HTMLSelectElement} */
   const edgesBy = $('edges-by');
   edgesBy.value = state.edgesBy;
-  edgesBy.addEventListener('change', () => state.connectBy(edgesBy.value === 'count' ? 'count' : 'lift'));
+  edgesBy.addEventListener('change', () => state.connectBy(edgesFrom(edgesBy.value)));
+  $('chance').addEventListener('click', () => state.showChance(!state.chance));
 
   state.on(['graph', 'session'], relayout);
   state.on('running', () => {
@@ -272,6 +288,9 @@ export function graphPanel(state, actions) {
   });
   state.on(['choice', 'session', 'theme', 'hello'], () => {
     setText($('edges-meaning'), MEANING[state.edgesBy]);
+    const known = state.edgesBy === 'association' || state.edgesBy === 'co-activation';
+    $('chance').disabled = !known;
+    $('chance').setAttribute('aria-pressed', String(known && state.chance));
     $('scale').style.background = gradient(theme());
     describeLayers();
   });

@@ -19,8 +19,9 @@ const WHAT = [
   ],
   [
     'Edge',
-    'Two features that fired at the same tokens, at least twice. “Lift” keeps the pairs that fired together more ' +
-      'than their own rates predict; “count” takes the raw number of times.',
+    '“Association”: two features fired at the same tokens more often than chance, by a test that expects at most one in ' +
+      'twenty of the edges to be chance. “Co-activation”: the raw number of times, most of it chance. “Similarity”: the SAE ' +
+      'writes both in a similar direction. “Attribution”: a feature raised or lowered the next token.',
   ],
   [
     'Unexplained share',
