@@ -15,11 +15,12 @@ from functools import partial
 
 import numpy as np
 
-from axon_shell.graph import KINDS, Fired, Graph, graph
+from axon_shell.graph import BY_FIRING, KINDS, Fired, Graph, graph
 
 from .planted import BURSTS, fired_at, independent, planted
 
 ALL = 10_000
+LENGTHS, TIMED = (40, 200, 1000), (200, 1000, 2000)  # positions of sessions
 
 
 def main(runs: int = 10) -> None:
@@ -27,17 +28,17 @@ def main(runs: int = 10) -> None:
     heads = "session", "features fire", "association", "false", "found", "chance, at most", "co-activation", "chance"
     print(f"| {' | '.join(heads)} |")
     print("|---|---|---|---|---|---|---|---|")
-    for positions in (40, 200, 1000):
+    for positions in LENGTHS:
         for bursts in BURSTS:
             print(row(positions, bursts, runs))
     print("\n| of independent features alone | association | co-activation |\n|---|---|---|")
-    for positions in (40, 200, 1000):
+    for positions in LENGTHS:
         sessions = [rare(seed, positions) for seed in range(max(1, runs // 2))]
         drawn = [[graph(one, kind, ALL, ALL).edges_total for one in sessions] for kind in BY_FIRING]
         print(f"| {positions} tokens, 24,576 features, 15 kept | {np.mean(drawn[0]):.1f} | {np.mean(drawn[1]):,.0f} |")
     print("\n| positions, 30 features each | " + " | ".join(KINDS) + " | association by chance |")
     print("|---" * (len(KINDS) + 2) + "|")
-    for positions in (200, 1000, 2000):
+    for positions in TIMED:
         session = crowded(positions)
         times = [milliseconds(partial(graph, session, kind, 3, 300)) for kind in KINDS]
         times.append(milliseconds(partial(graph, session, "association", 3, 300, chance=0)))

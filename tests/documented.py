@@ -50,6 +50,7 @@ ELSEWHERE = {
     "python -m benchmarks.edges": "tests/test_bench.py",
     "python -m benchmarks.steering": "tests/test_bench.py",
     "python -m benchmarks.calibrate": "tests/test_bench.py",
+    "python -m benchmarks.edges_tiny_world": "tests/test_bench.py",
     "cd tools/vendor": "tests/test_vendor.py",
     "npm ci": "tests/test_vendor.py",
     "node build.mjs --check": "tests/test_vendor.py",

@@ -17,7 +17,7 @@ from axon_shell.engine.model import Model, load_model
 from axon_shell.engine.sae import Sae, load_sae
 from axon_shell.engine.stream import Stream
 from axon_shell.records import Settings, Step
-from benchmarks import calibrate, labels, library, steering
+from benchmarks import calibrate, edges, edges_tiny_world, labels, library, steering
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +117,23 @@ def test_the_benchmark_of_calibrating_measures(
     calibrate.main(["tiny-world/2-res"])
     table = capsys.readouterr().out
     assert "| tiny-world/2-res |" in table and "µs a token" in table and "%" in table
+
+
+def test_the_benchmark_of_edges_measures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(edges, "LENGTHS", (40,))
+    monkeypatch.setattr(edges, "TIMED", (50,))
+    edges.main(1)
+    table = capsys.readouterr().out
+    assert "| 40 tokens | gappy bursts |" in table and "| 40 tokens, 24,576 features" in table and "| 50 | " in table
+
+
+def test_associations_of_tiny_world_hold_in_other_text_of_its_generator(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(edges_tiny_world, "LENGTHS", (400,))
+    edges_tiny_world.main(16_000, 4)
+    rows = [row.split(" | ") for row in capsys.readouterr().out.splitlines()[2:]]
+    share = {row[1]: (float(row[2].replace(",", "")), int(row[3].removesuffix(" %"))) for row in rows}
+    assert share["association"][0] > 10 and share["association"][1] > 80
+    assert share["association, calibrated"][0] > 5 * share["association"][0]
+    assert share["association, calibrated"][1] > 80 > share["co-activation"][1]

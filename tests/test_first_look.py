@@ -153,7 +153,7 @@ from axon_shell.app import build_bridge
 from axon_shell.config import read_config
 bridge = build_bridge(read_config())
 uid = bridge.methods["first_look"]()["session"]
-graph = bridge.methods["graph"](uid, "tiny-world/2-res", "lift", 20)
+graph = bridge.methods["graph"](uid, "tiny-world/2-res", "association", 20)
 print(len(graph["nodes"]) > 20, *sorted({"torch", "transformers", "sae_lens", "transformer_lens"} & sys.modules.keys()))
 bridge.close()
 """

@@ -218,8 +218,15 @@ def test_keys_move_the_cursor_and_the_picture_follows(browser: Browser, shell_se
         page.keyboard.press("End")
         expect(selected).to_have_attribute("data-position", str(last))
         eventually(lambda: page.evaluate("() => window.__app.graph.nodes().length") > few)
-        page.locator("#edges-by").select_option("count")
+        page.locator("#edges-by").select_option("co-activation")
         expect(page.locator("#edges-meaning")).to_contain_text("count")
+        expect(page.locator("#edges-chance")).to_contain_text("expected by chance")
+        page.click("#chance")
+        expect(page.locator("#edges-chance")).to_contain_text("from shifted features")
+        page.locator("#edges-by").select_option("attribution")
+        expect(page.locator("#chance")).to_be_hidden()
+        expect(page.locator("#edges-chance")).to_have_text(re.compile("^[0-9,]+ edges drawn"))
+        eventually(lambda: page.evaluate("() => window.__app.graph.nodes().some(node => node.feature < 0)"))
 
 
 def test_stop_ends_within_a_token(browser: Browser, shell_server: Shell):
@@ -521,7 +528,7 @@ def test_what_is_set_on_the_page_stays_and_the_files_comments_too(browser: Brows
         page.keyboard.press("Escape")
         eventually(lambda: "temperature = 1.25" in config.read_text())
         run(page, PROMPT, temperature=1.25)
-        page.select_option("#edges-by", "count")
+        page.select_option("#edges-by", "co-activation")
         page.click("#theme")
         chosen = page.evaluate("document.documentElement.dataset.theme")
         page.click("#saes")
@@ -535,7 +542,7 @@ def test_what_is_set_on_the_page_stays_and_the_files_comments_too(browser: Brows
     text = config.read_text()
     assert text.startswith("# mine\n[settings]\ntop_k = 7  # few\n") and "max_tokens = -3" not in text
     with running_shell(tmp_path) as shell, opened(browser, shell) as page:  # at another address, in a fresh profile
-        expect(page.locator("#edges-by")).to_have_value("count")
+        expect(page.locator("#edges-by")).to_have_value("co-activation")
         assert page.evaluate("document.documentElement.dataset.theme") == chosen
         expect(page.locator("#saes-count")).to_have_text("2")
         page.click("#settings")

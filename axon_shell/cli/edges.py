@@ -84,8 +84,7 @@ def summary(told: dict[str, Any]) -> list[str]:
     what += " from shifted features" if told["chance"] else ""
     if expected is not None:
         most = "at most about" if told["by"] == "association" else "about"
-        of = f" of the {total:,}" if total > drawn else ""
-        what += f", {most} {expected:,.1f}{of} expected by chance"
+        what += f"; {most} {expected:,.{0 if expected >= 10 else 1}f} expected by chance"
     lines = [f"{what}. {told['by'].capitalize()}: {told['meaning']}."]
     always = [node for node in told["nodes"] if node["always"]]
     if always:

@@ -242,9 +242,8 @@ def tokens_of(fired: Fired, keys: set[int]) -> list[TokenNode]:
     """The tokens that followed, as nodes."""
     import numpy as np
 
-    found = []
-    for key in sorted(keys, reverse=True):
-        where = np.flatnonzero(fired.following == -1 - key)
-        first, last = fired.start + int(where[0]), fired.start + int(where[-1])
-        found.append(TokenNode(key, -1 - key, fired.texts.get(-1 - key, ""), first, last, len(where)))
-    return found
+    ids, first, count = np.unique(fired.following, return_index=True, return_counts=True)
+    last = fired.positions - 1 - np.unique(fired.following[::-1], return_index=True)[1]
+    columns = (ids, fired.start + first, fired.start + last, count)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [TokenNode(-1 - one, one, fired.texts.get(one, ""), *places) for one, *places in rows if -1 - one in keys]

@@ -191,6 +191,5 @@ export function edgesWords(graph) {
   if (expected === null) return `${drawn}.`;
   const most = by === 'association' ? 'at most about' : 'about';
   const by_chance = expected >= 10 ? Math.round(expected).toLocaleString('en') : expected.toFixed(1);
-  const rest = `${most} ${by_chance}${total > edges.length ? ` of the ${total.toLocaleString('en')}` : ''} expected by chance`;
-  return `${drawn}${from}, ${rest}.`;
+  return `${drawn}${from}; ${most} ${by_chance} expected by chance.`;
 }
