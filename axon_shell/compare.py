@@ -7,11 +7,12 @@ nothing to each other, so then each side is listed alone.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .records import Message, steps_of
 
@@ -89,6 +90,47 @@ def compare(a: Sequence[Message], b: Sequence[Message], sae_a: str, sae_b: str) 
     ]
     found.sort(key=lambda one: (-abs(one.mean_b - one.mean_a), one.feature, one.where))
     return Comparison(pairs, len(steps_a), len(steps_b), tuple(found))
+
+
+def predictions(a: Sequence[Message], b: Sequence[Message]) -> list[dict[str, Any]]:
+    """What two sessions predict at each position, from their first on as long as their tokens are the same.
+
+    Each has the position, its piece, both next tokens, `moved`, and the ten most probable tokens of each side with
+    their probabilities in both; None where a token is not among the ten of a side. `moved` is how much probability
+    has gone elsewhere (total variation distance, 0 to 1), at least: a token outside the ten has no more than the last
+    of them. The last entry is where the sessions part, if they do.
+    """
+    found = []
+    for one, other in zip(steps_of(a), steps_of(b), strict=False):
+        if (one["position"], one["token_id"]) != (other["position"], other["token_id"]):
+            break
+        p, q = probabilities(one), probabilities(other)
+        texts = {token["token_id"]: token["text"] for token in (*one["alternatives"], *other["alternatives"])}
+        found.append(
+            {
+                "position": one["position"],
+                "piece": one["piece"],
+                "next_a": one["next"],
+                "next_b": other["next"],
+                "moved": max(lost(p, q), lost(q, p)),
+                "tokens": [
+                    {"token_id": token, "text": text, "a": p.get(token), "b": q.get(token)}
+                    for token, text in texts.items()
+                ],
+            }
+        )
+    return found
+
+
+def lost(p: Mapping[int, float], q: Mapping[int, float]) -> float:
+    """How much probability the tokens of p have lost in q, at least."""
+    most = min(q.values(), default=1.0)
+    return sum(max(0.0, value - q.get(token, most)) for token, value in p.items())
+
+
+def probabilities(step: Message) -> dict[int, float]:
+    """The most probable next tokens of a step with their probabilities."""
+    return {one["token_id"]: math.exp(one["logprob"]) for one in step["alternatives"]}
 
 
 def sides(a: Total, b: Total, same: bool) -> list[tuple[Total, Total]]:

@@ -6,6 +6,7 @@ features and the distribution it predicts for `p + 1`. Position 0 is BOS where t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -238,6 +239,40 @@ SETTING_RANGES: dict[str, tuple[float, float, bool]] = {
 }
 
 
+EDITS = ("add", "set", "ablate")
+STRONGEST_EDIT = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Steering: a change to one feature while a session runs, from a position on (BOS is never changed).
+
+    The vector at the SAE's place gets c times the feature's decoder row: c is `value` to add, `value` less the
+    feature's activation there to set it, and less the activation to ablate it. All else in the vector stays, what the
+    SAE does not explain included.
+    """
+
+    sae: str  # id of an SAE of the session
+    feature: int
+    kind: str  # one of EDITS
+    value: float = 0.0  # in units of activation; of an ablation always 0
+    start: int = 0  # first position that is changed
+
+    def __post_init__(self) -> None:
+        name, value = f"{self.sae}:{self.feature}", self.value
+        if self.kind not in EDITS:
+            raise InvalidSetting(f"{self.kind!r:.40} is nothing to do with a feature.", f"Choose {', '.join(EDITS)}.")
+        for what, number in (("feature", self.feature), ("position", self.start)):
+            if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+                raise InvalidSetting(f"{number!r:.40} is no {what}.", "Both are whole numbers from 0 on.")
+        real = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if not real or abs(value) > STRONGEST_EDIT:
+            hint = f"Give a number from -{STRONGEST_EDIT:,.0f} to {STRONGEST_EDIT:,.0f}."
+            raise InvalidSetting(f"{name} cannot be changed by {value!r:.40}.", hint)
+        if self.kind == "ablate" and value:
+            raise InvalidSetting(f"{name} is to be ablated, which takes no value.", f"To give it one: set={value}.")
+
+
 @dataclass(frozen=True, slots=True)
 class Alternative:
     """A token that a position predicts for the next one, with its log-probability (nats, temperature 1)."""
@@ -331,10 +366,9 @@ class End:
     new_tokens: int
     ms_per_token: float | None  # mean of the new tokens' `ms`; None without new tokens
     error: dict[str, str] | None = None  # kind, message and hint, with the reason "error"
+    notes: tuple[str, ...] = ()  # signs that a steered text fell apart
 
     def as_message(self) -> Message:
         """The end as one JSON object."""
-        message = {"kind": "end"} | asdict(self)
-        if self.error is None:
-            del message["error"]
-        return message
+        message = {"kind": "end"} | asdict(self) | {"notes": list(self.notes)}
+        return {name: value for name, value in message.items() if value or name not in ("error", "notes")}

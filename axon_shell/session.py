@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from .analysers import Analysers
 from .errors import StoreError, as_axon_error
 from .labels import Labels, Promoted, as_fields
 from .provenance import provenance
-from .records import End, Message, Problem, Settings, steps_of
+from .records import Edit, End, Message, Problem, Settings, steps_of
+from .steering import fallen_apart, read_after
 from .store import Store
 
 if TYPE_CHECKING:
@@ -36,20 +37,23 @@ def run(
     stopped: Callable[[], bool],
     parent: Message | None = None,
     vectors: str = "none",
+    edits: Sequence[Edit] = (),
 ) -> Iterator[Message]:
     """Generate a session and yield its messages; each is handed to the store before it is yielded.
 
     `parent` names the session and the position that it goes on from, where it does; `vectors` says of which tokens what
-    the SAEs read is stored as well ("none", "prompt", "written" or "all"), when the session has ended. Raises
-    PromptError before anything is stored. What fails later ends the session with the reason "error", and what was
-    produced until then is kept.
+    the SAEs read is stored as well ("none", "prompt", "written" or "all"), when the session has ended; `edits` steer
+    it. Raises PromptError, NotFound or InvalidSetting before anything is stored. What fails later ends the session with
+    the reason "error", and what was produced until then is kept.
     """
     # These import torch, which whoever only replays never needs.
     from .engine.generate import generate
     from .engine.model import number_format
     from .engine.sae import first_token
+    from .engine.steering import require_edits
     from .engine.vectors import Vectors
 
+    require_edits(edits, saes)
     bos = first_token(model, saes)
     ids = model.tokens(prompt, bos)
     prompt_tokens = len(ids) - (bos is not None)
@@ -62,22 +66,27 @@ def run(
         "settings": asdict(settings),
         "device": str(model.device),
         "dtype": number_format(model.dtype),
-        "notes": [note for sae in saes for note in sae.notes],
+        "notes": [*(note for sae in saes for note in sae.notes), *read_after(edits)],
         "provenance": provenance(model.spec, [sae.spec for sae in saes]),
         **({"parent": parent} if parent else {}),
+        **({"edits": [asdict(edit) for edit in edits]} if edits else {}),
     }
     store.begin(session, start)
     yield start
     new_tokens = 0
+    written: list[Message] = []
     end = None
     kept = Vectors(saes, vectors, len(ids))
     try:
-        for record in generate(model, saes, ids, bos is not None, settings, stopped, kept.add):
+        for record in generate(model, saes, ids, bos is not None, settings, stopped, kept.add, edits):
             if isinstance(record, End):
-                end = record
+                signs = fallen_apart(written, model.vocabulary) if edits else []
+                end = replace(record, notes=tuple(signs))
                 break
             new_tokens += not record.is_prompt
             step = record.as_message()
+            if not record.is_prompt:
+                written.append(step)
             store.add(session, step)
             yield annotate(step)
     except Exception as error:

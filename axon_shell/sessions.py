@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import BinaryIO
 
-from .compare import compare
+from .compare import compare, predictions
 from .errors import ExportError, InvalidSetting, NotFound
 from .labels import Labels, as_fields
 from .plugins import Catalogue
@@ -74,7 +74,8 @@ def compared(store: Store, labels: Labels, a: str, b: str, saes: Sequence[str] =
     """
     one, other = store.summary(a), store.summary(b)
     sae_a, sae_b = choose(one.saes, other.saes, saes)
-    found = compare(store.messages(one.uid), store.messages(other.uid), sae_a, sae_b)
+    messages_a, messages_b = store.messages(one.uid), store.messages(other.uid)
+    found = compare(messages_a, messages_b, sae_a, sae_b)
     named = {sae: labels.of(sae, {d.feature for d in found.differences}) for sae in {sae_a, sae_b}}
     return {
         "a": asdict(one) | {"saes": list(one.saes)},
@@ -85,6 +86,9 @@ def compared(store: Store, labels: Labels, a: str, b: str, saes: Sequence[str] =
         "tokens_b": found.tokens_b,
         "aligned": len(found.pairs),
         "pairs": [list(pair) for pair in found.pairs],
+        "edits_a": messages_a[0].get("edits", []),
+        "edits_b": messages_b[0].get("edits", []),
+        "predictions": predictions(messages_a, messages_b),
         **{name: found.features(where) for name, where in (("both", "both"), ("only_a", "a"), ("only_b", "b"))},
         "features": [
             asdict(d) | {"where": d.where} | as_fields(*named[sae_b if d.where == "b" else sae_a][d.feature])

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from . import __version__
-from .errors import LabelFileError, SessionFileError
+from .errors import InvalidSetting, LabelFileError, SessionFileError
 from .labels import Labels, LabelStore
 from .labels.packs import as_line, as_others, checked, checksum, published_row, write_packed
 from .labels.store import BROUGHT
-from .records import LabelFile, Message, SaeSpec, Settings
+from .records import Edit, LabelFile, Message, SaeSpec, Settings
 from .store import SessionSummary, Store
 
 FORMAT, VERSION, SUFFIX = "axon-session", 1, ".axon"
@@ -254,6 +254,7 @@ def start_of(record: Mapping[str, Any]) -> Message:
         **({"notes": [said(note, 10_000) for note in record["notes"]]} if "notes" in record else {}),
         **({"provenance": plain(record["provenance"])} if "provenance" in record else {}),
         **({"parent": {"session": said(parent["session"]), "position": whole(parent["position"])}} if parent else {}),
+        **({"edits": [asdict(edit_of(one)) for one in record["edits"]]} if record.get("edits") else {}),
     }
 
 
@@ -263,6 +264,15 @@ def plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, dict):
         return {said(name, 1_000): plain(one, depth + 1) for name, one in value.items()}
     return value if value is None else said(value, 10_000)
+
+
+def edit_of(record: Mapping[str, Any]) -> Edit:
+    """An edit of a steered session."""
+    try:
+        feature, start = whole(record["feature"]), whole(record["start"])
+        return Edit(said(record["sae"], 1_000), feature, said(record["kind"], 100), record["value"], start)
+    except InvalidSetting as error:
+        raise ValueError(error.message) from error
 
 
 def step_of(record: Mapping[str, Any]) -> Message:
@@ -315,6 +325,7 @@ def end_of(record: Mapping[str, Any]) -> Message:
         "new_tokens": whole(record["new_tokens"]),
         "ms_per_token": number(record["ms_per_token"], optional=True),
         **({"error": {name: said(error[name], 10_000) for name in ("kind", "message", "hint")}} if error else {}),
+        **({"notes": [said(note, 10_000) for note in record["notes"]]} if record.get("notes") else {}),
     }
 
 

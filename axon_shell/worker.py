@@ -19,7 +19,7 @@ from .events import EventLog
 from .hub import installed, on_hub
 from .plugins import require_installed
 from .provenance import weights_of
-from .records import Message, ModelSpec, Problem, SaeSpec, Settings, Spec
+from .records import Edit, Message, ModelSpec, Problem, SaeSpec, Settings, Spec
 from .session import Annotator, Nowhere
 from .store import Store
 
@@ -92,6 +92,7 @@ class Worker:
         saes: list[SaeSpec],
         settings: Settings,
         parent: Message | None = None,
+        edits: Sequence[Edit] = (),
     ) -> None:
         """Generate a session in the background. Raises Busy while another is being generated."""
         with self.claim:
@@ -100,7 +101,7 @@ class Worker:
             self.live = uid
             self.reading.cancel()
             self.stopping.clear()
-        self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings, parent))
+        self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings, parent, edits))
 
     def read(self, uid: str, prompt: str, model: ModelSpec, saes: list[SaeSpec], settings: Settings) -> list[Message]:
         """Read a prompt and give its messages; nothing is stored, loaded or told of it, and everything else goes first.
@@ -200,6 +201,7 @@ class Worker:
         saes: list[SaeSpec],
         settings: Settings,
         parent: Message | None,
+        edits: Sequence[Edit],
     ) -> None:
         try:
             if not self.prepare(model, saes, self.stopping.is_set):
@@ -213,6 +215,7 @@ class Worker:
                 *(uid, prompt, self.model, chosen, settings, self.annotate, self.store, self.stopping.is_set),
                 parent=parent,
                 vectors=self.config.sessions.vectors,
+                edits=edits,
             )
             for message in stream:
                 if message["kind"] == "start":

@@ -18,7 +18,11 @@ from sae_lens.registry import SAE_CLASS_REGISTRY
 from sae_lens.saes.sae import SAEMetadata
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformer_lens import HookedTransformer, HookedTransformerConfig
+from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
 from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
     Gemma2Config,
     Gemma2ForCausalLM,
     Gemma3Config,
@@ -41,6 +45,7 @@ from transformers import (
 )
 
 from axon_shell import ModelSpec, SaeSpec
+from axon_shell.engine.model import Model
 
 LAYERS, WIDTH, HEADS, CONTEXT, FEATURES = 3, 48, 4, 64, 256
 
@@ -210,6 +215,30 @@ NETWORKS = {
     "gemma3 with images": gemma3_with_images,
     **FURTHER,
 }
+
+
+def in_transformer_lens(model: Model, centred: bool = False) -> HookedTransformer:
+    """The same GPT-2 weights in TransformerLens, read from the same folder."""
+    config = model.network.config
+    cfg = HookedTransformerConfig(
+        n_layers=config.n_layer,
+        d_model=config.n_embd,
+        n_ctx=config.n_positions,
+        d_head=config.n_embd // config.n_head,
+        n_heads=config.n_head,
+        d_vocab=config.vocab_size,
+        act_fn=config.activation_function,
+        eps=config.layer_norm_epsilon,
+        normalization_type="LN",
+        original_architecture="GPT2LMHeadModel",
+        device="cpu",
+    )
+    lens = HookedTransformer(cfg, AutoTokenizer.from_pretrained(model.spec.weights))
+    state = convert_gpt2_weights(AutoModelForCausalLM.from_pretrained(model.spec.weights), cfg)
+    lens.load_and_process_state_dict(
+        state, fold_ln=False, center_writing_weights=centred, center_unembed=False, fold_value_biases=False
+    )
+    return lens
 
 
 def make_sae(

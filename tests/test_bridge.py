@@ -345,6 +345,41 @@ def test_sessions_are_found_changed_deleted_and_brought_back(bridge: Bridge):
         assert refused(bridge, method, **nonsense)["kind"] == "refused"
 
 
+def test_a_past_session_is_steered_from_a_position_on(bridge: Bridge):
+    """The same prompt, seed and settings: until the edit begins the same tokens, and both side by side."""
+    hot = {"max_tokens": 8, "seed": 1, "temperature": 1.5}
+    plain = ask(bridge, "run", **run(bridge, settings=hot))["session"]
+    last = events_until(bridge, 0, lambda e: finished(e))[-1]["seq"]
+    steps = [m for m in bridge.store.messages(plain) if m["kind"] == "step"]
+    start = next(step["position"] for step in steps if not step["is_prompt"]) + 2
+    edits = [{"sae": SAE, "feature": 3, "kind": "add", "value": 60, "start": start}]
+    again = ask(bridge, "run", **run(bridge, settings=hot, edits=edits, parent=plain, position=start))["session"]
+    events_until(bridge, last, finished)
+    message = bridge.store.messages(again)[0]
+    assert message["edits"] == edits and message["parent"] == {"session": plain, "position": start}
+    found = ask(bridge, "compare", a=plain, b=again)
+    assert found["edits_b"] == edits and found["edits_a"] == []
+    assert [one["position"] for one in found["predictions"]][: start + 1] == list(range(1, start + 1))
+    assert all(one["moved"] < 1e-4 for one in found["predictions"] if one["position"] < start)
+    assert next(one for one in found["predictions"] if one["position"] == start)["moved"] > 1e-3
+
+
+def test_edits_that_cannot_be_are_refused_at_once(bridge: Bridge):
+    good = {"sae": SAE, "feature": 3, "kind": "add", "value": 1.0, "start": 0}
+    for change, kind in (
+        ({"sae": "second/first"}, "not_found"),
+        ({"feature": 10**6}, "not_found"),
+        ({"feature": 1.5}, "invalid_setting"),
+        ({"kind": "explode"}, "invalid_setting"),
+        ({"value": None}, "invalid_setting"),
+        ({"surprise": 2}, "invalid_setting"),
+    ):
+        params = run(bridge, edits=[good | change])
+        error = json.loads(bridge.call("run", json.dumps(params)))["error"]
+        assert error["kind"] == kind and error["hint"], change
+    assert ask(bridge, "hello")["live"] is None
+
+
 def test_a_session_goes_on_from_another_and_both_are_compared(bridge: Bridge):
     first = run_to_end(bridge)
     steps = [m for m in ask(bridge, "messages", session=first)["messages"] if m["kind"] == "step"]

@@ -14,12 +14,10 @@ import torch
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from random_model import CONTEXT, LAYERS, make_model, make_sae
+from random_model import CONTEXT, LAYERS, in_transformer_lens, make_model, make_sae
 from sae_lens import SAE
 from safetensors.torch import load_file, save_file
-from transformer_lens import HookedTransformer, HookedTransformerConfig
-from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformer_lens import HookedTransformer
 
 from axon_shell.engine.generate import generate, in_one_transfer, on_host
 from axon_shell.engine.model import Model, choose_device, load_model
@@ -59,30 +57,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Model:
     return load_model(make_model(folder / "model"), CPU, quiet)
-
-
-def in_transformer_lens(model: Model, centred: bool = False) -> HookedTransformer:
-    """The same weights in TransformerLens, read from the same folder."""
-    config = model.network.config
-    cfg = HookedTransformerConfig(
-        n_layers=config.n_layer,
-        d_model=config.n_embd,
-        n_ctx=config.n_positions,
-        d_head=config.n_embd // config.n_head,
-        n_heads=config.n_head,
-        d_vocab=config.vocab_size,
-        act_fn=config.activation_function,
-        eps=config.layer_norm_epsilon,
-        normalization_type="LN",
-        original_architecture="GPT2LMHeadModel",
-        device="cpu",
-    )
-    lens = HookedTransformer(cfg, AutoTokenizer.from_pretrained(model.spec.weights))
-    state = convert_gpt2_weights(AutoModelForCausalLM.from_pretrained(model.spec.weights), cfg)
-    lens.load_and_process_state_dict(
-        state, fold_ln=False, center_writing_weights=centred, center_unembed=False, fold_value_biases=False
-    )
-    return lens
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ LAYERS = [
     "worker",
     "sessions",
     "session share",
+    "steering",
     "engine labels graph compare store plugins analysers",
     "entries crashes",
     "folders",

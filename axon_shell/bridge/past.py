@@ -22,7 +22,7 @@ from .checks import bounded, from_base64
 from .part import Part
 
 LONGEST_SEARCH = 200  # characters
-MOST_COMPARED = 400  # features of two sessions that are told
+MOST_COMPARED, MOST_PREDICTED = 400, 400  # features and positions of two sessions that are told
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -78,9 +78,13 @@ class Past(Part):
         return {"firings": [asdict(one) for one in found]}
 
     def compare(self, a: str, b: str, saes: list[str] | None = None) -> dict[str, Any]:
-        """Two sessions side by side, the features with the largest change first."""
+        """Two sessions side by side, the features with the largest change first, predictions up to where they part."""
         found = compared(self.store, self.labels, a, b, saes or ())
-        return found | {"features": found["features"][:MOST_COMPARED], "features_total": len(found["features"])}
+        return found | {
+            "features": found["features"][:MOST_COMPARED],
+            "features_total": len(found["features"]),
+            "predictions": found["predictions"][-MOST_PREDICTED:],
+        }
 
     def export_session(self, session: str, form: str) -> dict[str, Any]:
         """Write a session into the user's folder for downloads."""

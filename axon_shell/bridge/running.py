@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
 from ..config import Config
-from ..errors import InvalidSetting
+from ..errors import InvalidSetting, NotFound
 from ..plugins import listing
-from ..records import Settings, require_prompt
+from ..records import Edit, Settings, require_prompt
+from ..steering import edit_from, known_maximum
 from ..store import new_uid
 from .checks import bounded
 from .part import Part
+
+MOST_EDITS = 200  # of one session
 
 
 class Running(Part):
@@ -40,13 +44,21 @@ class Running(Part):
         settings: dict[str, Any],
         parent: str | None = None,
         position: int | None = None,
+        edits: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        """Begin a session; its messages come as events. `parent` is the session whose text up to a position it took."""
+        """Begin a session; its messages come as events. `parent` is the session whose text up to a position it took.
+
+        Each of `edits` is {sae, feature, kind, value, start}, or has `times_maximum` in place of `value`. With the
+        prompt and settings of a past session, edits that start at a position steer that session from there on: until
+        then the same seed gives the same tokens.
+        """
         require_prompt(prompt)
         chosen = changed_settings(self.bridge.config, settings)
+        spec, sae_specs = self.catalogue.choose(model, saes)
+        steering = self._edits(edits or [], [sae.id for sae in sae_specs])
         uid = new_uid()
         before = {"session": self.store.summary(parent).uid, "position": max(position or 0, 0)} if parent else None
-        self.worker.run(uid, prompt, *self.catalogue.choose(model, saes), chosen, before)
+        self.worker.run(uid, prompt, spec, sae_specs, chosen, before, steering)
         return {"session": uid}
 
     def read(self, prompt: str, model: str, saes: list[str]) -> dict[str, Any]:
@@ -54,6 +66,15 @@ class Running(Part):
         require_prompt(prompt)
         settings = replace(self.bridge.config.settings, max_tokens=0)
         return {"messages": self.worker.read(new_uid(), prompt, *self.catalogue.choose(model, saes), settings)}
+
+    def _edits(self, given: list[dict[str, Any]], saes: Sequence[str]) -> list[Edit]:
+        maximum = known_maximum(self.labels, self.store)
+        edits = [edit_from(one, maximum) for one in given[:MOST_EDITS]]
+        for edit in edits:
+            if edit.sae not in saes:
+                raise NotFound(f"{edit.sae} does not read this session.", "Choose this SAE as well, or drop the edit.")
+            self.labels.require_feature(edit.sae, edit.feature)
+        return edits
 
     def stop(self) -> dict[str, Any]:
         """End the session that is being generated."""

@@ -17,6 +17,7 @@ from rich.text import Text
 from ..config import CHOICES, load_config
 from ..errors import StoreError
 from ..records import Message, Settings, require_prompt
+from .comparison import tell_comparison
 from .shared import (
     annotating,
     as_json,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ..engine.sae import Sae
     from ..labels import Labels
 
+FEATURES = 10  # that are listed of a comparison
 NAMING, AT_ONCE = 5.0, 64  # seconds for naming features by their tokens, and features at a time
 
 
@@ -53,6 +55,17 @@ NAMING, AT_ONCE = 5.0, 64  # seconds for naming features by their tokens, and fe
 @click.option("--repetition-penalty", type=float, help="Divides the logit of each token seen already.")
 @click.option("--seed", type=int, help="The same seed gives the same session; left out: a new one.")
 @click.option("--top-features", type=int, help="Features kept per position and SAE.")
+@click.option(
+    "--edit",
+    "edits",
+    metavar="SAE:FEATURE:WHAT",
+    multiple=True,
+    help="Steer: add=X, set=X or ablate; 2x is twice the feature's maximum. May be given several times.",
+)
+@click.option(
+    "--from", "start", type=click.IntRange(0), metavar="POSITION", help="Steer from here on; left out: all, or --after."
+)
+@click.option("--compare", is_flag=True, help="Run without the edits first, and show how the two differ.")
 @click.option("--vectors", type=click.Choice(CHOICES["vectors"]), help="Store the vectors that SAEs read too.")
 @device_option
 @dtype_option
@@ -62,6 +75,9 @@ def run(
     after: str | None,
     model: str | None,
     saes: tuple[str, ...],
+    edits: tuple[str, ...],
+    start: int | None,
+    compare: bool,
     vectors: str | None,
     device: str | None,
     dtype: str | None,
@@ -71,8 +87,12 @@ def run(
     """Generate a session in the terminal and store it."""
     from .. import session
     from ..plugins import catalogue, require_installed
+    from ..sessions import compared
+    from ..steering import edit_of, known_maximum
     from ..store import new_uid
 
+    if not edits and (compare or start is not None):
+        raise click.UsageError("Nothing to steer: give --edit.")
     config, parent = load_config(), None
     if after:
         prompt, parent, model, saes = from_past(after, prompt, model, saes)
@@ -83,8 +103,9 @@ def run(
     spec, sae_specs = found.choose(*begin_with(config, model, saes))
     require_installed(spec, sae_specs)
     stop = threading.Event()
-    show = print_json if as_json else Printer()
     with opened_store() as store, annotating(config, found, store) as annotate, interrupted(stop.set):
+        first = start if start is not None else parent["position"] if parent else 0
+        steering = [edit_of(text, first, known_maximum(annotate.labels, store)) for text in edits]
         store.get_ready()
         with Console(stderr=True).status("Importing PyTorch and SAELens") as status:
             from ..engine.model import choose_device, load_model, number_type
@@ -93,26 +114,28 @@ def run(
             kind = number_type(dtype or config.dtype)
             loaded = load_model(spec, choose_device(device or config.device), status.update, kind)
             loaded_saes = [load_sae(sae, loaded, status.update) for sae in sae_specs]
-        reason, messages = "error", []
-        stream = session.run(
-            new_uid(),
-            prompt,
-            loaded,
-            loaded_saes,
-            settings,
-            annotate,
-            store,
-            stop.is_set,
-            parent=parent,
-            vectors=vectors or config.sessions.vectors,
-        )
-        for message in stream:
-            show(message)
-            messages.append(message)
-            if message["kind"] == "end":
-                reason = message["reason"]
-                if reason == "error":
-                    complain(message["error"]["message"], message["error"]["hint"])
+        reason, done = "error", list[list[Message]]()
+        for edited in ([], steering) if compare else (steering,):
+            if done:  # the second shares the prompt of the first
+                last = max(one["position"] for one in done[0] if one.get("is_prompt"))
+                parent = {"session": done[0][0]["session"], "position": last}
+            show = print_json if as_json else Printer()
+            messages: list[Message] = []
+            done.append(messages)
+            stream = session.run(
+                *(new_uid(), prompt, loaded, loaded_saes, settings, annotate, store, stop.is_set),
+                parent=parent,
+                vectors=vectors or config.sessions.vectors,
+                edits=edited,
+            )
+            for message in stream:
+                show(message)
+                messages.append(message)
+            reason = message["reason"]
+            if reason == "error":
+                complain(message["error"]["message"], message["error"]["hint"])
+            if reason in ("error", "stopped"):
+                break
         try:
             store.flush()
             store.keep_within(config.sessions.most, config.sessions.most_mb * 1_000_000)
@@ -120,7 +143,11 @@ def run(
             reason = "error"
             if not store.problem:  # else it was told at the beginning
                 complain(error.message, error.hint)
-        name_by_tokens(loaded, loaded_saes, messages, annotate.labels, stop.is_set)
+        for messages in done:
+            name_by_tokens(loaded, loaded_saes, messages, annotate.labels, stop.is_set)
+        if len(done) == 2:
+            comparison = compared(store, annotate.labels, *(messages[0]["session"] for messages in done))
+            print_json({"kind": "comparison"} | comparison) if as_json else tell_comparison(comparison, FEATURES)
         if not as_json:
             for sae in sae_specs:
                 if not annotate.labels.about_set(sae.id)["labels"] and annotate.labels.place_of(sae.id):
@@ -161,6 +188,12 @@ def name_by_tokens(
             features = features[AT_ONCE:]
 
 
+def edit_text(edit: Message) -> str:
+    """An edit as it is written in the terminal."""
+    what = edit["kind"] if edit["kind"] == "ablate" else f"{edit['kind']}={edit['value']:g}"
+    return f"{edit['sae']}:{edit['feature']}:{what} from position {edit['start']}"
+
+
 class Printer:
     """Shows messages to a person: one line per token with the features that fired most, then the whole text."""
 
@@ -175,6 +208,8 @@ class Printer:
 
     def start(self, message: Message) -> None:
         self.console.print(f"[dim]session {message['session']}  {message['model']}  {', '.join(message['saes'])}[/]")
+        for edit in message.get("edits", ()):
+            self.console.print(Text(edit_text(edit), style="magenta"), soft_wrap=True)
         for note in message.get("notes", ()):  # what to know before believing the numbers
             self.console.print(Text(note, style="yellow"), soft_wrap=True)
 
@@ -200,3 +235,5 @@ class Printer:
         self.console.print(Text.assemble((self.prompt, "cyan"), (self.output, "bold yellow")))
         speed = f", {1000 / message['ms_per_token']:.0f} tokens a second" if message["ms_per_token"] else ""
         self.console.print(f"[dim]{message['reason']}: {message['new_tokens']} new tokens{speed}[/]")
+        for note in message.get("notes", ()):
+            self.console.print(Text(note, style="yellow"), soft_wrap=True)

@@ -12,6 +12,7 @@ import click
 
 from ..config import read_config
 from ..errors import NotFound
+from .comparison import tell_comparison
 from .run import Printer
 from .shared import annotating, as_json, labelling, listed, opened_store, print_json, written_whole
 
@@ -178,16 +179,7 @@ def compare(a: str, b: str, saes: tuple[str, ...], limit: int, as_json: bool) ->
     if as_json:
         print_json(found)
         return
-    print(f"{found['aligned']} tokens match of {found['tokens_a']} and {found['tokens_b']}.")
-    print(f"Features in both: {found['both']}, in the first only: {found['only_a']}, in the second: {found['only_b']}.")
-    rows = [row | {"label": row["label"] or ""} for row in found["features"][:limit]]
-    names = {"feature": "Feature", "label": "Label", "where": "In", "mean_a": "Mean 1", "mean_b": "Mean 2"}
-    listed([numbers(row) for row in rows], names | {"max_a": "Max 1", "max_b": "Max 2", "aligned": "Aligned"}, False)
-
-
-def numbers(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with its numbers as people read them."""
-    return {name: f"{value:.2f}" if isinstance(value, float) else value for name, value in row.items()}
+    tell_comparison(found, limit)
 
 
 @sessions_.command()

@@ -13,12 +13,13 @@ from time import perf_counter
 
 import torch
 
-from ..records import ActiveFeature, Alternative, End, NextToken, Reading, Settings, Step
+from ..records import ActiveFeature, Alternative, Edit, End, NextToken, Reading, Settings, Step
 from .attribution import direct_effects, direct_path, way_to_residual
 from .hooks import FINAL_RESIDUAL
 from .model import Model
 from .sae import Sae
 from .sampling import choose
+from .steering import Steering
 from .stream import Pass, Stream
 from .text import Decoder
 
@@ -39,12 +40,14 @@ def generate(
     settings: Settings,
     stopped: Callable[[], bool],
     passed: Passed = lambda first, captured: None,
+    edits: Sequence[Edit] = (),
 ) -> Iterator[Step | End]:
     """Yield one Step per position of the prompt and of what the model adds to it, then one End.
 
     `ids` are the prompt's token ids (`Model.tokens`), the first of them BOS if `bos`; `stopped` is asked between
     tokens; `passed` is told of each pass its first position and what came by at the hook points of the SAEs,
-    (positions, width). Raises EngineError when activations are not finite or memory runs out.
+    (positions, width); `edits` are made to features of these SAEs, which read what the edits leave. Raises NotFound or
+    InvalidSetting where an edit is of none of them, EngineError when activations are not finite or memory runs out.
     """
     ids = list(ids)
     prompt = len(ids)
@@ -55,7 +58,8 @@ def generate(
     fed = 0  # positions that have been through the model
     then = perf_counter()
     length = min(prompt + settings.max_tokens, model.spec.context)
-    with Stream(model, observe.hooks, length) as stream:
+    steering = Steering(edits, saes, bos, model.device) if edits else None
+    with Stream(model, observe.hooks, length, steering) as stream:
         while not reason:
             new, fed, first = ids[fed:], len(ids), fed
             result = stream.feed(new)

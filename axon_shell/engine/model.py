@@ -65,6 +65,11 @@ class Model:
         return self.network.config.get_text_config().hidden_size
 
     @property
+    def vocabulary(self) -> int:
+        """Number of tokens that it can predict."""
+        return self.network.get_output_embeddings().weight.shape[0]
+
+    @property
     def layers(self) -> int:
         """Number of blocks."""
         return self.network.config.get_text_config().num_hidden_layers

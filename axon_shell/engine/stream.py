@@ -15,6 +15,7 @@ from .cache import empty_cache, fixed_cache
 from .gpt2 import short_cut
 from .model import Model, less_memory, out_of_memory
 from .recorded import RECORDERS, RecordedStep
+from .steering import Steering
 
 FEW = 8  # tokens
 
@@ -31,27 +32,32 @@ class Stream:
     """The state of one generation: a model with taps at hook points and a cache of keys and values.
 
     Use as a context manager: the taps come off the shared model whatever happens. `length` is how many tokens it will
-    read at most.
+    read at most; with `steering`, edits are in force, and taps see what they leave.
     """
 
-    def __init__(self, model: Model, hooks: Sequence[str], length: int) -> None:
-        self.model = model
-        self.places = model.find(hooks)
+    def __init__(self, model: Model, hooks: Sequence[str], length: int, steering: Steering | None = None) -> None:
+        self.model, self.hooks, self.steering = model, hooks, steering
+        self.places = model.find(list(dict.fromkeys((*hooks, *(steering.hooks if steering else ())))))
         network, device = self.places.network, model.device
         fixed = None
         if device.type in RECORDERS and not self.places.bridged:
             fixed = fixed_cache(network.config, length)
         self.cache: Cache = fixed or empty_cache(network.config)
         self.short_cut = (
-            RecordedStep(network, fixed, device, lambda: self.captured) if fixed else short_cut(network, hooks)
+            RecordedStep(network, fixed, device, lambda: self.captured)
+            if fixed
+            else short_cut(network, hooks, steering)
         )
         self.ids: list[int] = []  # read so far
         self.captured: dict[str, torch.Tensor] = {}
         self.handles: list[torch.utils.hooks.RemovableHandle] = []
 
     def __enter__(self) -> Stream:
-        for point in self.places.points:
-            self.handles.append(point.attach(partial(self.capture, point.name)))
+        points = {point.name: point for point in self.places.points}
+        if self.steering:
+            self.handles += self.steering.attach(points, self.captured)
+        for name in self.hooks:
+            self.handles.append(points[name].attach(partial(self.capture, name)))
         return self
 
     def __exit__(
@@ -73,6 +79,8 @@ class Stream:
         Raises EngineError when something is not a number or memory runs out.
         """
         self.ids += ids
+        if self.steering:
+            self.steering.at(len(self.ids) - len(ids), len(ids))
         # One row keeps memory busy, not processors: further threads would only wait, at full speed, for the next task.
         torch.set_num_threads(1 if len(ids) <= FEW else self.model.threads)
         try:
@@ -91,16 +99,18 @@ class Stream:
                     "An SAE reads one vector at each token: choose one of another hook point.",
                 )
         if not torch.stack([torch.isfinite(x).all() for x in (hidden, *self.captured.values())]).all():
+            hint = "The weights are damaged, or the number format is too small for this model: try --dtype float32."
             raise EngineError(
                 f"The activations at {self.first_not_finite()} are not finite numbers.",
-                "The weights are damaged, or the number format is too small for this model: try --dtype float32.",
+                "An edit may be too strong: give a smaller value." if self.steering else hint,
             )
         return Pass(hidden, dict(self.captured))
 
     def run(self, ids: Sequence[int]) -> torch.Tensor:
         """The vectors after the final normalisation, (positions, d_model); taps fill `captured`."""
         if self.short_cut and len(ids) == 1:
-            hidden, self.captured = self.short_cut(ids[0], len(self.ids) - 1, self.cache)
+            hidden, captured = self.short_cut(ids[0], len(self.ids) - 1, self.cache)
+            self.captured.update(captured)
             return hidden
         tokens = torch.tensor([ids], device=self.model.device)
         found = self.places.network.base_model(tokens, past_key_values=self.cache, use_cache=True)
@@ -116,6 +126,8 @@ class Stream:
                 bad.append(name)
 
         handles = [point.attach(partial(look, point.name)) for point in places.points]
+        if self.steering:
+            self.steering.at(0, len(self.ids))
         try:
             places.network.base_model(torch.tensor([self.ids], device=self.model.device), use_cache=False)
         finally:

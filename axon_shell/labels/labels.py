@@ -220,6 +220,15 @@ class Labels:
                 return found
         return nothing
 
+    def known_maximum(self, sae: str, feature: int) -> float | None:
+        """The largest activation of a feature that somebody measured or published, as far as that is here."""
+        if found := self.statistics(sae, feature).get("max_activation"):
+            return found
+        with self.telling("labels.db"):
+            if self.store and (facts := self.store.facts(self.set_of(sae), feature)):
+                return facts[1].max_activation
+        return None
+
     def details(self, sae: str, feature: int) -> tuple[str, FeatureFacts, str]:
         """Who tells what about a feature, and the state of that: "known", "pending", "unavailable" or "absent".
 

@@ -15,12 +15,14 @@ STRONGEST = 512  # features of each SAE in each session: all of them would take 
 Place = tuple[float, int, int]  # largest activation, its position, at how many positions the feature fired
 NOWHERE: Place = (0.0, 0, 0)
 # The joins also leave out what a deleted session has left behind.
-STRONGEST_FIRST = (
+FIRED = (
     "FROM firings JOIN sessions ON sessions.id = firings.session_id"
     " JOIN tokens ON tokens.session_id = firings.session_id AND tokens.position = firings.position"
     " WHERE sae_id = (SELECT id FROM saes WHERE name = ?) AND feature = ? AND deleted_at IS NULL"
-    " ORDER BY max DESC, firings.session_id DESC LIMIT ?"
 )
+STRONGEST_FIRST = "ORDER BY max DESC, firings.session_id DESC LIMIT ?"
+# In a steered session features fire because they were made to. Within the texts of this JSON, quotes have a backslash.
+NOT_STEERED = "AND instr(start_message, '\"edits\": [') = 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def read_firings(connection: sqlite3.Connection, sae: str, feature: int, limit: 
     if not there(connection):
         return []
     rows = connection.execute(
-        f"SELECT uid, title, max, count, firings.position, piece {STRONGEST_FIRST}",
+        f"SELECT uid, title, max, count, firings.position, piece {FIRED} {STRONGEST_FIRST}",
         (sae, feature, limit),
     )
     return [Firing(*row) for row in rows]
@@ -126,8 +128,16 @@ def read_pieces(
     if not there(connection):
         return {}
     query = (
-        f"SELECT piece, count(*), max(max) FROM (SELECT piece, max {STRONGEST_FIRST})"
+        f"SELECT piece, count(*), max(max) FROM (SELECT piece, max {FIRED} {NOT_STEERED} {STRONGEST_FIRST})"
         " GROUP BY piece ORDER BY 2 DESC, 3 DESC, piece"
     )
     found = ((feature, connection.execute(query, (sae, feature, limit)).fetchall()) for feature in features)
     return {feature: pieces for feature, pieces in found if pieces}
+
+
+def read_largest(connection: sqlite3.Connection, sae: str, feature: int) -> float | None:
+    """The largest activation of a feature in sessions that were not steered."""
+    if not there(connection):
+        return None
+    row = connection.execute(f"SELECT max {FIRED} {NOT_STEERED} {STRONGEST_FIRST}", (sae, feature, 1)).fetchone()
+    return row and row[0]

@@ -18,7 +18,7 @@ from ..errors import NotFound, StoreError
 from ..records import Message, Problem
 from . import library, rows
 from .database import Database
-from .firings import Firing, read_firings, read_pieces
+from .firings import Firing, read_firings, read_largest, read_pieces
 from .library import Search
 from .rows import SessionSummary
 from .writer import Writer
@@ -234,9 +234,13 @@ class Store:
         """For each feature the tokens at which it fired most strongly, over its `limit` strongest sessions.
 
         Each is (piece, number of sessions, strongest activation), most sessions first, then strongest. Features that
-        fired nowhere are left out; what counts is as for `firings`.
+        fired nowhere are left out; what counts is as for `firings`, but for steered sessions, which do not.
         """
         return self.read(lambda connection: read_pieces(connection, sae, features, limit), {})
+
+    def largest(self, sae: str, feature: int) -> float | None:
+        """The largest activation of a feature in sessions that were not steered, where it fired in any."""
+        return self.read(lambda connection: read_largest(connection, sae, feature), None)
 
     def find(self, session: str) -> str:
         """The whole uid of a session, given the whole or the beginning. Raises NotFound."""
