@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import hub, session
+from . import hub, session, why
 from .config import Config
 from .errors import Busy, Cancelled, Refused, StoreError, as_axon_error
 from .events import EventLog
@@ -64,6 +64,7 @@ class Worker:
         self.promoter: session.Promoter | None = None  # of the model
         self.unnamed: dict[tuple[str, int], None] = {}  # features of SAEs whose promoted tokens are to be worked out
         self.stopping = threading.Event()
+        self.asking = ""  # the question, by its name, that was asked last and is not answered yet
         self.wish = object()  # stands for what was asked to be loaded last: only that is wanted
         self.claim = threading.Lock()
         self.thread = threading.Thread(target=self.work, name="engine", daemon=True)
@@ -82,6 +83,7 @@ class Worker:
     def cancel(self) -> None:
         """Stop loading or downloading at the next occasion; what was downloaded stays."""
         self.wish = object()
+        self.asking = ""
         self.stopping.set()
 
     def run(
@@ -100,6 +102,7 @@ class Worker:
                 raise Busy("A session is being generated already.", "Stop it, or wait until it ends.")
             self.live = uid
             self.reading.cancel()
+            self.asking = ""  # what writes goes first
             self.stopping.clear()
         self.jobs.put(lambda: self.generate(uid, prompt, model, saes, settings, parent, edits))
 
@@ -129,6 +132,23 @@ class Worker:
         """End the session that is being generated after its current token; False when there is none."""
         self.cancel()
         return self.live is not None
+
+    def ask(
+        self, name: str, question: why.Question, model: ModelSpec, saes: list[SaeSpec], token: int | str | None
+    ) -> None:
+        """Answer a question in the background, in place of the one before; progress and answer come as events.
+
+        Raises Busy while a session is being generated.
+        """
+        with self.claim:
+            if self.live:
+                raise Busy("A session is being generated.", "Stop it, or wait until it ends, then ask.")
+            self.asking = name
+        self.jobs.put(lambda: self.answer(name, question, model, saes, token))
+
+    def stop_asking(self) -> None:
+        """Answer no more."""
+        self.asking = ""
 
     def forget(self, uids: Sequence[str]) -> None:
         """Keep the messages of sessions no longer that were deleted."""
@@ -277,6 +297,29 @@ class Worker:
         return (
             self.model is not None and self.model.spec.id == model.id and {sae.id for sae in saes} <= self.saes.keys()
         )
+
+    def answer(
+        self, name: str, question: why.Question, model: ModelSpec, saes: list[SaeSpec], token: int | str | None
+    ) -> None:
+        def tell(**what: Any) -> None:
+            self.events.put({"kind": "why", "request": name} | what)
+
+        def told(done: int, total: int) -> None:
+            if self.asking != name:
+                raise Cancelled("The question was withdrawn.", "Ask again.")
+            tell(state="running", done=done, total=total)
+
+        try:
+            if not self.prepare(model, saes, lambda: self.asking != name):
+                error = self.engine.error or Cancelled("Stopped before it was answered.", "Ask again.").as_record()
+                tell(state="failed", error=error)
+                return
+            assert self.model
+            chosen = [self.saes[sae.id] for sae in saes]
+            found = why.answer(question, self.model, chosen, self.annotate.labels, token, told)
+            tell(state="done", answer=found)
+        except Exception as error:
+            tell(state="failed", error=as_axon_error(error, "explaining a token").as_record())
 
     def prepare(
         self, model: ModelSpec, saes: list[SaeSpec], cancelled: Callable[[], bool], download: bool = False

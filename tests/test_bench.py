@@ -17,7 +17,7 @@ from axon_shell.engine.model import Model, load_model
 from axon_shell.engine.sae import Sae, load_sae
 from axon_shell.engine.stream import Stream
 from axon_shell.records import Settings, Step
-from benchmarks import labels, library
+from benchmarks import labels, library, steering
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +94,17 @@ def test_the_benchmark_of_labels_measures(monkeypatch: pytest.MonkeyPatch, capsy
     table = capsys.readouterr().out
     assert "10 files" in table and "importing 600 labels" in table
     assert "'capital': 50 shown" in table and "'zebra': 0 shown" in table
+
+
+def test_the_benchmark_of_steering_counts_what_the_model_says() -> None:
+    """Three countries with labelled features after the last layer; with nothing to steer, nothing is moved."""
+    bench = steering.Bench()
+    assert len(bench.lands) == 40 and steering.Land("France", "Paris") in bench.lands
+    bench.lands = [one for one in bench.lands if one.name in ("France", "Romania", "Japan")]
+    labelled, about, first = steering.attributed(bench, "3-res")
+    assert 0 < about <= labelled <= 30 and first == 3
+    pairs, hits, moved = steering.boosted(bench, "3-res", "capital", 8, None)
+    assert pairs == 6 and 3 <= hits <= moved <= pairs
+    assert steering.boosted(bench, "3-res", "capital", 0, None) == (6, 0, 0)
+    moved, left = steering.ablated(bench, steering.SOURCES, "top", None)
+    assert moved >= 2 and left < 0.5

@@ -364,6 +364,63 @@ def test_a_past_session_is_steered_from_a_position_on(bridge: Bridge):
     assert next(one for one in found["predictions"] if one["position"] == start)["moved"] > 1e-3
 
 
+def answered(event: dict) -> bool:
+    return event["kind"] == "why" and event["state"] != "running"
+
+
+def test_a_token_is_explained_with_progress(bridge: Bridge):
+    uid = run_to_end(bridge)
+    steps = [m for m in bridge.store.messages(uid) if m["kind"] == "step"]
+    last = ask(bridge, "hello")["last_event"]
+    request = ask(bridge, "why", session=uid, position=3, top=20)["request"]
+    events = [e for e in events_until(bridge, last, answered) if e["kind"] == "why"]
+    assert {event["request"] for event in events} == {request}
+    assert [event["done"] for event in events[:-1]] == sorted(event["done"] for event in events[:-1])
+    assert len(events) >= 3 and events[-2]["done"] == events[-2]["total"] == 23
+    answer = events[-1]["answer"]
+    assert answer["token"] == steps[3]["next"] and answer["notes"] == []
+    effects = {one["feature"]: one["effect"] for one in steps[3]["saes"][SAE]["features"]}
+    direct = {one["feature"]: one["direct"] for one in answer["saes"][SAE]["features"]}
+    assert effects and all(direct[n] == pytest.approx(effect, abs=1e-3, rel=1e-3) for n, effect in effects.items())
+
+    other = steps[3]["alternatives"][4]["token_id"]
+    last = ask(bridge, "hello")["last_event"]
+    ask(bridge, "why", session=uid, position=3, token_id=other, top=0)
+    assert events_until(bridge, last, answered)[-1]["answer"]["token"]["token_id"] == other
+
+    for params, kind in (
+        ({"position": 0}, "invalid_setting"),
+        ({"position": 99}, "not_found"),
+        ({"position": 3, "saes": ["random/none"]}, "not_found"),
+        ({"position": 3, "top": -1}, "invalid_setting"),
+        ({"session": "nothing", "position": 3}, "not_found"),
+    ):
+        error = json.loads(bridge.call("why", json.dumps({"session": uid} | params)))["error"]
+        assert error["kind"] == kind and error["hint"]
+    last = ask(bridge, "hello")["last_event"]
+    ask(bridge, "why", session=uid, position=3, token="no such token at all")
+    assert events_until(bridge, last, answered)[-1]["error"]["kind"] == "invalid_setting"
+
+
+def test_a_question_is_withdrawn_and_waits_for_no_session(bridge: Bridge):
+    uid = run_to_end(bridge)
+    blocked, go = threading.Event(), threading.Event()
+    bridge.worker.jobs.put(lambda: (blocked.set(), go.wait(10)))
+    assert blocked.wait(10)
+    last = ask(bridge, "hello")["last_event"]
+    for _ in range(2):  # the second takes the place of the first
+        request = ask(bridge, "why", session=uid, position=3)["request"]
+    ask(bridge, "cancel_why")
+    run_uid = ask(bridge, "run", **run(bridge))["session"]
+    busy = json.loads(bridge.call("why", json.dumps({"session": uid, "position": 3})))["error"]
+    assert busy["kind"] == "busy" and busy["hint"]
+    go.set()
+    events = events_until(bridge, last, finished)
+    ends = [event for event in events if answered(event)]
+    assert [event["error"]["kind"] for event in ends] == ["cancelled", "cancelled"] and ends[1]["request"] == request
+    assert any(event["kind"] == "end" and event["session"] == run_uid for event in events)
+
+
 def test_edits_that_cannot_be_are_refused_at_once(bridge: Bridge):
     good = {"sae": SAE, "feature": 3, "kind": "add", "value": 1.0, "start": 0}
     for change, kind in (

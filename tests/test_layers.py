@@ -21,7 +21,7 @@ LAYERS = [
     "server",
     "bridge",
     "worker",
-    "sessions",
+    "sessions why",
     "session share",
     "steering",
     "engine labels graph compare store plugins analysers",

@@ -9,6 +9,7 @@ program.py   what there is, events, choices that stay, links
 running.py   loading and generating
 past.py      past sessions
 features.py  features and labels
+asking.py    why a token came
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from ..plugins import Catalogue
 from ..remembered import Remembered
 from ..store import Store
 from ..worker import Worker
+from .asking import Asking
 from .checks import fits
 from .features import Features
 from .past import Past
 from .program import Program
 from .running import Running
 
-PARTS = (Program, Running, Past, Features)
+PARTS = (Program, Running, Past, Features, Asking)
 
 
 class Bridge:

@@ -26,6 +26,7 @@ class DirectPath:
     centres: bool  # a LayerNorm takes the mean off, an RMSNorm does not
     epsilon: float
     unembed: torch.Tensor  # (vocabulary, d_model)
+    unembed_bias: torch.Tensor | None  # (vocabulary,)
 
     @torch.no_grad()
     def directions(self, residual: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
@@ -38,6 +39,13 @@ class DirectPath:
         spread = residual.var(-1, unbiased=False) if self.centres else residual.square().mean(-1)
         directions = self.unembed[tokens].float() * self.weight.float() / (spread + self.epsilon).sqrt()[:, None]
         return directions - directions.mean(-1, keepdim=True) if self.centres else directions
+
+    def bias(self, token: int) -> float:
+        """What the logit of a token has whatever is in the residual stream."""
+        found = 0.0
+        if (bias := getattr(self.norm, "bias", None)) is not None:
+            found += float(bias.float() @ self.unembed[token].float())
+        return found if self.unembed_bias is None else found + float(self.unembed_bias[token])
 
 
 def direct_path(model: Model) -> DirectPath:
@@ -53,6 +61,7 @@ def direct_path(model: Model) -> DirectPath:
         centres=type(norm).__name__.endswith("LayerNorm"),  # PyTorch's, OLMo's, Cohere's; the others are RMSNorms
         epsilon=next((getattr(norm, name) for name in ("eps", "variance_epsilon") if hasattr(norm, name)), 1e-5),
         unembed=unembed,
+        unembed_bias=getattr(model.network.get_output_embeddings(), "bias", None),
     )
 
 

@@ -6,9 +6,13 @@ the new position behind the old ones. Everything that leans on the inside of tra
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from transformers import Cache, DynamicCache, PretrainedConfig
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer, StaticLayer
+from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer, StaticLayer
+
+from ..errors import EngineError
 
 ROOM = 256  # positions made room for at first
 
@@ -30,6 +34,36 @@ def fixed_cache(config: PretrainedConfig, length: int) -> Cache | None:
         if type(layer) is not DynamicLayer and not slides:
             return None
     return Cache(layers=[StaticLayer(max_cache_len=length) for _ in range(config.get_text_config().num_hidden_layers)])
+
+
+def branched(cache: Cache, rows: int) -> Cache:
+    """A cache for so many continuations of the text that one holds, which is left as it is.
+
+    Raises EngineError for models with other layers than attention.
+    """
+    twin = copy.copy(cache)
+    twin.layers = [branch(layer, rows) for layer in cache.layers]
+    return twin
+
+
+def branch(layer: CacheLayerMixin, rows: int) -> DynamicLayer:
+    """A layer that sees the keys and values of another for each of its rows, without a copy of them."""
+    if not isinstance(layer, DynamicLayer):
+        raise EngineError("This model keeps more than keys and values of a text.", "Ask about a model of another kind.")
+    if type(layer) is not GrowingLayer:
+        twin = copy.copy(layer)
+    else:
+        twin = DynamicLayer()
+        if layer.is_initialized:
+            twin.dtype, twin.device, twin.is_initialized = layer.dtype, layer.device, True
+    if layer.is_initialized:
+        twin.keys, twin.values = (x.expand(rows, -1, -1, -1) for x in (layer.keys, layer.values))
+    return twin
+
+
+def held_bytes(cache: Cache) -> int:
+    """Bytes of the keys and values that a cache holds."""
+    return sum(x.nbytes for layer in cache.layers if layer.is_initialized for x in (layer.keys, layer.values))
 
 
 class GrowingLayer(DynamicLayer):

@@ -110,6 +110,14 @@ class Sae:
         sum((y - y_hat)^2) / sum((y - mean(y))^2), the mean over the vector's entries. On the CPU only the decoder
         rows of active features are touched, which is what makes it cheap for wide SAEs.
         """
+        y_hat = self.reconstruction(x, activations, active, l0)
+        variance = (target - target.mean(-1, keepdim=True)).square().sum(-1)
+        return (target - y_hat).square().sum(-1) / variance.clamp_min(torch.finfo(target.dtype).tiny)
+
+    def reconstruction(
+        self, x: torch.Tensor, activations: torch.Tensor, active: torch.Tensor, l0: torch.Tensor
+    ) -> torch.Tensor:
+        """What the SAE makes of the vectors that it encoded last: (P, width of the target)."""
         # Reading all rows takes a GPU no longer than telling the host which ones are needed.
         on_cpu = x.device.type == "cpu"
         y_hat = self.sum_of_active_rows(activations, active, l0) if on_cpu else self.sum_of_all_rows(activations)
@@ -120,8 +128,7 @@ class Sae:
             y_hat = self.sae.run_time_activation_norm_fn_out(y_hat)
         elif hasattr(self.sae, "W_skip"):
             y_hat = y_hat + x @ self.sae.W_skip.T
-        variance = (target - target.mean(-1, keepdim=True)).square().sum(-1)
-        return (target - y_hat).square().sum(-1) / variance.clamp_min(torch.finfo(target.dtype).tiny)
+        return y_hat
 
     def sum_of_active_rows(self, activations: torch.Tensor, active: torch.Tensor, l0: torch.Tensor) -> torch.Tensor:
         """What the features add up to, without bias: (P, width of the target), from the rows of those that fire."""
