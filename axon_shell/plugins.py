@@ -31,6 +31,7 @@ from .errors import AxonError, NotFound, NotInstalled, PluginError
 from .hookspecs import LabelPublisher, LabelSource
 from .hub import installed, on_hub
 from .records import Analyser, Exporter, ModelSpec, Problem, SaeSpec, Spec
+from .training import trained
 
 
 @dataclass
@@ -181,6 +182,7 @@ def catalogue(config: Config) -> Catalogue:
         hint = f"Did you mean {near[0]}?" if near else "`axon-shell plugins` lists them."
         found.problems.append(Problem("config.toml", f"plugins.disable names {name!r}, which is no plugin.", hint))
     add_entries(config, found)
+    add_trained(found)
     smallest: dict[str, int] = {}
     for spec in found.models.values():
         smallest[spec.family] = min(spec.parameters, smallest.get(spec.family, spec.parameters))
@@ -218,6 +220,14 @@ def add_entries(config: Config, found: Catalogue) -> None:
                     found.saes.setdefault(sae.id, sae)
                 if entry.sae and not any(problem.name == f"SAE {entry.sae}" for problem in found.problems):
                     found.choose(entry.id, [entry.sae])
+
+
+def add_trained(found: Catalogue) -> None:
+    """Add the SAEs that were trained here and lie in the data folder; config.toml may have them under their names."""
+    for entry in trained():
+        if entry.id not in found.saes:
+            with problems_of(f"SAE {entry.id}", found):
+                found.add(found.saes, sae_of(entry, Path(entry.folder), found.models))
 
 
 # -- where plugins are --------------------------------------------------------

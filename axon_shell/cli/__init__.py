@@ -26,6 +26,7 @@ from .run import run
 from .sessions import sessions_
 from .shared import complain
 from .shortcut import install_shortcut
+from .train import train_sae
 
 OWN_OPTIONS = ("--debug", "--config")  # of the group, before the command
 
@@ -128,7 +129,8 @@ def commands(config: str | None, debug: bool) -> None:
 
 
 COMMANDS = (
-    *(open_, run, models, saes, download, labels_, sessions_, plugins, config_, bench, doctor, install_shortcut),
+    *(open_, run, models, saes, download, labels_, sessions_, train_sae),
+    *(plugins, config_, bench, doctor, install_shortcut),
 )
 for command in COMMANDS:
     commands.add_command(command)

@@ -35,17 +35,24 @@ class HookPoint:
     module: nn.Module
     before: bool  # True: the module's first input; False: its (first) output
 
-    def attach(self, take: Callable[[torch.Tensor], None]) -> RemovableHandle:
-        """Have `take` called with the tensor at this place, (batch, positions, ...), in every forward pass."""
+    def attach(self, take: Callable[[torch.Tensor], torch.Tensor | None]) -> RemovableHandle:
+        """Have `take` called with the tensor at this place, (batch, positions, ...), in every forward pass.
+
+        A tensor that it gives goes on in place of the one that was there, also to what is attached later.
+        """
         if self.before:
 
-            def before(module: nn.Module, args: tuple, kwargs: dict) -> None:
-                take(args[0] if args else kwargs["hidden_states"])
+            def before(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+                x = take(args[0] if args else kwargs["hidden_states"])
+                if x is None:
+                    return None
+                return ((x, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": x})
 
             return self.module.register_forward_pre_hook(before, with_kwargs=True)
 
-        def after(module: nn.Module, args: tuple, output: torch.Tensor | tuple) -> None:
-            take(output[0] if isinstance(output, tuple) else output)
+        def after(module: nn.Module, args: tuple, output: torch.Tensor | tuple) -> torch.Tensor | tuple | None:
+            x = take(output[0] if isinstance(output, tuple) else output)
+            return x if x is None or not isinstance(output, tuple) else (x, *output[1:])
 
         return self.module.register_forward_hook(after)
 
