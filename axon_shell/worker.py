@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import hub, session
+from .apart import Apart
 from .config import Config
 from .errors import Busy, Cancelled, Refused, StoreError, as_axon_error
 from .events import EventLog
@@ -61,6 +62,8 @@ class Worker:
         self.model: Model | None = None
         self.saes: dict[str, Sae] = {}
         self.jobs: queue.Queue[Callable[[], object] | None] = queue.Queue()
+        self.apart = Apart()
+        self.training: Message | None = None  # the last event of the SAE that is being trained, or was last
         self.promoter: session.Promoter | None = None  # of the model
         self.unnamed: dict[tuple[str, int], None] = {}  # features of SAEs whose promoted tokens are to be worked out
         self.stopping = threading.Event()
@@ -97,6 +100,8 @@ class Worker:
         with self.claim:
             if self.live:
                 raise Busy("A session is being generated already.", "Stop it, or wait until it ends.")
+            if self.apart.busy:
+                raise Busy("An SAE is being trained.", "Stop that, or wait until it ends: both at once take too long.")
             self.live = uid
             self.reading.cancel()
             self.stopping.clear()
@@ -129,6 +134,25 @@ class Worker:
         self.cancel()
         return self.live is not None
 
+    def train(self, sae: str, arguments: Sequence[str], done: Callable[[], object]) -> None:
+        """Train an SAE in a process of its own (`axon-shell train-sae`); what it tells comes as events.
+
+        `done` is called when the SAE lies in the data folder, before that is told. Raises Busy while a session is
+        generated or another SAE is trained.
+        """
+
+        def tell(message: Message) -> None:
+            if message["kind"] == "end":
+                done()
+            self.training = {**message, "kind": "training", "state": message["kind"], "sae": sae}
+            self.events.put(self.training)
+
+        with self.claim:
+            if self.live:
+                raise Busy("A session is being generated.", "Stop it, or wait until it ends.")
+            self.apart.begin(arguments, tell)
+            tell({"kind": "loading"})
+
     def forget(self, uids: Sequence[str]) -> None:
         """Keep the messages of sessions no longer that were deleted."""
         if self.streamed[0] in uids:
@@ -142,6 +166,7 @@ class Worker:
         """Stop generating and end the thread."""
         self.cancel()
         self.reading.cancel()
+        self.apart.stop(wait=True)
         self.jobs.put(None)
         self.thread.join(timeout=2)  # longer only while it imports or reads a prompt, which cannot be interrupted
 

@@ -126,7 +126,7 @@ def test_a_command_is_documented_with_its_options_and_an_example(name: str):
     titles = [title for title in sections("docs/commands.md", 3) if re.match(rf"`axon-shell \[?{name}\b", title)]
     assert len(titles) == 1, f"docs/commands.md has no section `axon-shell {name}`"
     command, body = COMMANDS[name], sections("docs/commands.md", 3)[titles[0]]
-    table = {option for row in rows(body) for option in re.findall(r"--[a-z-]+", row[0])}
+    table = {option for row in rows(body) for option in re.findall(r"--[a-z0-9-]+", row[0])}
     assert table == options(command) - {"--json"}, "the options of docs/commands.md are not those of the program"
     assert re.search(rf"^axon-shell {name}\b", body, re.M), "no example"
     for parameter in command.params:

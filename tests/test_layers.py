@@ -28,7 +28,7 @@ LAYERS = [
     "folders",
     "provenance training",
     "config events hub pieces published remembered logs instance frame database",
-    "hookspecs homes toolkit",
+    "apart hookspecs homes toolkit",
     "records",
     "errors",
 ]

@@ -9,6 +9,7 @@ program.py   what there is, events, choices that stay, links
 running.py   loading and generating
 past.py      past sessions
 features.py  features and labels
+training.py  SAEs of the user's own
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ from .features import Features
 from .past import Past
 from .program import Program
 from .running import Running
+from .training import Training
 
-PARTS = (Program, Running, Past, Features)
+PARTS = (Program, Running, Past, Features, Training)
 
 
 class Bridge:

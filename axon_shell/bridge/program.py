@@ -59,6 +59,7 @@ class Program(Part):
             "crash": self._crash(),
             "engine": {"kind": "engine"} | asdict(self.worker.engine),
             "live": self.worker.live,
+            "training": self.worker.training,
             "open": self.bridge.wanted,
             "first": self.bridge.recording() is not None,
             "last_event": last,
