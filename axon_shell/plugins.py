@@ -224,8 +224,9 @@ def add_entries(config: Config, found: Catalogue) -> None:
 
 def add_trained(found: Catalogue) -> None:
     """Add the SAEs that were trained here and lie in the data folder; config.toml may have them under their names."""
+    told = {problem.name for problem in found.problems}
     for entry in trained():
-        if entry.id not in found.saes:
+        if entry.id not in found.saes and f"SAE {entry.id}" not in told:
             with problems_of(f"SAE {entry.id}", found):
                 found.add(found.saes, sae_of(entry, Path(entry.folder), found.models))
 

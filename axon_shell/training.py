@@ -81,6 +81,8 @@ def trained() -> Iterator[SaeEntry]:
     """All trained SAEs in the data folder."""
     for file in sorted((homes.data() / "saes").glob("*/*/cfg.json")):
         folder = file.parent
+        if folder.name.startswith("."):  # it was not finished
+            continue
         yield SaeEntry(f"{folder.parent.name}/{folder.name}", folder=str(folder), about=about(folder))
 
 

@@ -21,7 +21,6 @@ from safetensors.torch import load_file
 from test_cli import refusal, shell
 
 from axon_shell import training
-from axon_shell.config import Config
 from axon_shell.engine import activations
 from axon_shell.engine.activations import Activations, Position, Reading
 from axon_shell.engine.model import Model, load_model
@@ -31,7 +30,8 @@ from axon_shell.engine.stream import Stream
 from axon_shell.engine.train import BATCH, STATE, train
 from axon_shell.errors import AxonError, Busy, CorpusError, InvalidSetting, TrainingError
 from axon_shell.pieces import Pieces, pieces_of
-from axon_shell.plugins import catalogue
+from axon_shell.plugins import Catalogue, add_trained
+from axon_shell.records import ModelSpec, SaeSpec
 from axon_shell.training import ARCHITECTURES, TrainingSettings, done, name_for, unfinished
 
 HOOK = "blocks.1.hook_resid_post"
@@ -39,7 +39,7 @@ FEW = TrainingSettings(width=96, l0=6, tokens=12_000)
 WORDS = ("the", "cat", "sat", "on", "a", "mat", "and", "dog")
 
 
-def write_corpus(path: Path, words: int = 6000) -> Path:
+def write_corpus(path: Path, words: int = 5000) -> Path:
     chance = random.Random(0)
     lines = (" ".join(chance.choices(WORDS, k=chance.randint(3, 30))) for _ in range(words // 16))
     path.write_text("".join(json.dumps({"text": line}) + "\n" for line in lines))
@@ -107,17 +107,11 @@ def test_batches_are_shuffled_bounded_and_the_same_when_read_again(
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_architecture_ends_in_the_catalogue_with_its_metadata(
-    model: Model, text: Pieces, architecture: str, monkeypatch: pytest.MonkeyPatch
-):
+def test_every_architecture_ends_as_a_usable_sae_with_its_metadata(model: Model, text: Pieces, architecture: str):
     start, *_, measuring, end = messages(model, text, settings=replace(FEW, architecture=architecture))
     assert (start["kind"], measuring["kind"], end["kind"]) == ("start", "measuring", "end")
     assert any("it is read about" in note for note in start["notes"])
-    offered = catalogue(Config())
-    problem = next(problem for problem in offered.problems if problem.name == "SAE random/new")
-    assert "which is no model" in problem.message  # of this catalogue: the model is not in it
-    spec = replace(sae_spec(model), width=96)
-    sae = load_sae(spec, model, lambda stage: None)
+    sae = load_sae(spec_of("new"), model, lambda stage: None)
     about = sae.sae.cfg.metadata
     assert (about.hook_name, about.model_name, about.prepend_bos, about.context_size) == (HOOK, "random", True, CONTEXT)
     assert about.training_architecture == {"matryoshka": "matryoshka_batchtopk"}.get(architecture, architecture)
@@ -129,10 +123,23 @@ def test_every_architecture_ends_in_the_catalogue_with_its_metadata(
     assert not unfinished("random", "new").exists()
 
 
-def sae_spec(model: Model, name: str = "new") -> Any:
-    from axon_shell.records import SaeSpec
+def spec_of(name: str) -> SaeSpec:
+    """The SAE as the catalogue has it."""
+    found = Catalogue(models={"random": ModelSpec("random", "Random", "gpt2", Path(), CONTEXT, 0)})
+    (done("random", name).with_name(".other.new")).mkdir(exist_ok=True)  # one that was never finished
+    (done("random", name).with_name(".other.new") / "cfg.json").write_text("{")
+    add_trained(found)
+    assert list(found.saes) == [f"random/{name}"] and not found.problems
+    return found.saes[f"random/{name}"]
 
-    return SaeSpec(f"random/{name}", "random", HOOK, 0, done("random", name))
+
+def test_an_sae_of_a_model_that_is_gone_is_a_problem_told_once(model: Model, text: Pieces):
+    messages(model, text)
+    found = Catalogue()
+    add_trained(found)
+    add_trained(found)
+    (problem,) = found.problems
+    assert problem.name == "SAE random/new" and "which is no model" in problem.message
 
 
 def test_progress_tells_how_it_goes_and_training_helps(model: Model, text: Pieces, monkeypatch: pytest.MonkeyPatch):
@@ -146,7 +153,7 @@ def test_progress_tells_how_it_goes_and_training_helps(model: Model, text: Piece
 
 def test_what_an_sae_costs_the_model_is_nothing_where_it_is_perfect(model: Model, text: Pieces):
     messages(model, text)
-    sae, reading = load_sae(sae_spec(model), model, lambda stage: None), Reading(model, HOOK)
+    sae, reading = load_sae(spec_of("new"), model, lambda stage: None), Reading(model, HOOK)
     kept: list[torch.Tensor] = []
     sae.sae.encode, sae.sae.decode = lambda x: kept.append(x) or x, lambda x: kept.pop()
     losses = losses_on(model, sae, reading, text.pieces[:2])
@@ -181,7 +188,7 @@ def test_a_checkpoint_goes_on_only_as_it_was_begun(model: Model, text: Pieces, t
     with pytest.raises(TrainingError, match="is of another training"):
         messages(model, text, settings=replace(FEW, l0=7), resume=True)
     with pytest.raises(CorpusError, match="is not the text with which this training began"):
-        messages(model, pieces_of(write_corpus(tmp_path / "other.jsonl", 5000)), resume=True)
+        messages(model, pieces_of(write_corpus(tmp_path / "other.jsonl", 4000)), resume=True)
     first = train(model, HOOK, "new", text, FEW, never, resume=True)
     next(first)
     with pytest.raises(Busy, match="random/new is being trained already"):

@@ -93,11 +93,13 @@ def train(
     had happened. Raises TrainingError, Busy, CorpusError and what the engine raises.
     """
     folder = training.unfinished(model.spec.id, name)
+    begun_at = time.monotonic()
     with claimed(folder):
         job = (resumed if resume else begun)(model, hook, name, text, settings, folder)
         yield start(job, resume)
-        began, before, told, saved = time.monotonic(), job.trainer.n_training_samples, 0.0, time.monotonic()
-        reading = job.activations.reading
+        before, reading = job.trainer.n_training_samples, job.activations.reading
+        began = written = time.monotonic()  # the first chunk, which is read already, would spoil the time left
+        told = 0.0
         while job.trainer.n_training_samples < settings.tokens:
             if stopped():
                 save(job)
@@ -108,19 +110,20 @@ def train(
             if now > told + TOLD_EVERY:
                 told = now
                 yield progress(job, output, (job.trainer.n_training_samples - before) / (now - began))
-            if now > saved + checkpoint_every:
+            if now > written + checkpoint_every:
                 save(job)
-                saved = time.monotonic()
+                written = time.monotonic()
         save(job)
-        seconds = time.monotonic() - began
+        seconds = time.monotonic() - begun_at
         speeds = {
             "seconds": round(seconds, 1),
-            "tokens_per_second": round((job.trainer.n_training_samples - before) / seconds, 1) if seconds else 0.0,
+            "tokens_per_second": round((job.trainer.n_training_samples - before) / seconds, 1),
             "forward_tokens_per_second": round(reading.tokens / reading.seconds, 1) if reading.seconds else 0.0,
         }
         yield {"kind": "measuring", "sae": job.id}
-        yield {"kind": "end", "sae": job.id} | finished(job, speeds)
+        end = {"kind": "end", "sae": job.id} | finished(job, speeds)
         shutil.rmtree(folder, ignore_errors=True)
+        yield end
 
 
 # -- begin, or go on ----------------------------------------------------------
