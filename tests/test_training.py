@@ -146,7 +146,7 @@ def test_progress_tells_how_it_goes_and_training_helps(model: Model, text: Piece
     monkeypatch.setattr("axon_shell.engine.train.TOLD_EVERY", 0)
     said = [one for one in messages(model, text) if one["kind"] == "progress"]
     assert [one["step"] for one in said] == list(range(1, len(said) + 1)) and len(said) == -(-FEW.tokens // BATCH)
-    assert said[-1]["unexplained"] < 0.8 * said[0]["unexplained"] and said[-1]["loss"] < said[0]["loss"]
+    assert said[-1]["unexplained"] < 0.9 * said[0]["unexplained"] and said[-1]["loss"] < said[0]["loss"]
     assert all(one["of"] == FEW.tokens and one["tokens"] == one["step"] * BATCH for one in said)
     assert said[0]["l0"] == pytest.approx(6, abs=0.01) and said[-1]["seconds_left"] <= said[0]["seconds_left"]
 
