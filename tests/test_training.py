@@ -33,6 +33,7 @@ from axon_shell.pieces import Pieces, pieces_of
 from axon_shell.plugins import Catalogue, add_trained
 from axon_shell.records import ModelSpec, SaeSpec
 from axon_shell.training import ARCHITECTURES, TrainingSettings, done, name_for, unfinished
+from benchmarks import training as benchmark
 
 HOOK = "blocks.1.hook_resid_post"
 FEW = TrainingSettings(width=96, l0=6, tokens=12_000)
@@ -245,6 +246,13 @@ def test_names_are_names_of_folders():
     for name in ("", "..", "a/b", "a b", ".hidden", "end.", "é", "-x"):
         with pytest.raises(AxonError, match="cannot be the name"):
             training.require_name(name)
+
+
+def test_the_benchmark_trains_beside_the_shipped_sae(capsys: pytest.CaptureFixture[str]):
+    benchmark.main(["--tokens", "10000", "--documents", "300", "--only", "topk"])
+    heading, _, shipped, topk = capsys.readouterr().out.splitlines()
+    assert heading.count("|") == shipped.count("|") == topk.count("|")
+    assert shipped.startswith("| shipped |  | 4.") and topk.startswith("| topk | 10,240 | ")
 
 
 # -- in the terminal -----------------------------------------------------------
