@@ -46,6 +46,7 @@ ELSEWHERE = {
     "python -m benchmarks.speed": "tests/test_bench.py",
     "python -m benchmarks.labels": "tests/test_bench.py",
     "python -m benchmarks.library": "tests/test_bench.py",
+    "python -m benchmarks.training": "tests/test_training.py",
     "python -m benchmarks.page": "tests/test_page_speed.py",
     "python -m benchmarks.edges": "tests/test_bench.py",
     "python -m benchmarks.steering": "tests/test_bench.py",
