@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from .decoder import decoder_rows
 from .errors import InvalidSetting
-from .graph import KINDS, LEVEL, Directions, Graph, Kind, fired_of, graph
+from .graph import KINDS, LEVEL, BaseRates, Corpus, Directions, Graph, Kind, Known, fired_of, graph
 from .labels import Labels, as_fields
 from .plugins import Catalogue
 from .records import Message
@@ -38,6 +38,16 @@ def graph_message(drawn: Graph, labels: Labels, sae: str) -> Message:
     }
 
 
+def elsewhere(labels: Labels, sae: str, features: Iterable[int]) -> tuple[BaseRates | None, Corpus | None]:
+    """What a calibration says of features: how often each fires, and which fire together; None where there is none."""
+    features = sorted(features)
+    rates = labels.base_rates(sae, features)
+    if rates is None:
+        return None, None
+    together = labels.cofiring(sae, features)
+    return BaseRates(*rates), {pair: Known(one.lift, one.q) for pair, one in together.items()}
+
+
 def told(record: dict[str, Any]) -> dict[str, Any]:
     """The fields that have a value."""
     return {name: value for name, value in record.items() if value is not None}
@@ -63,7 +73,15 @@ def edges_of(
 
     known: Directions = directions
     fired = fired_of(store.messages(summary.uid), chosen)
-    drawn = graph(fired, kind, edges_per_node, chance=SEED if chance else None, always=always, directions=known)
+    rates, corpus = elsewhere(labels, chosen, set(fired.feature.tolist())) if kind == "association" else (None, None)
+    drawn = graph(
+        *(fired, kind, edges_per_node),
+        chance=SEED if chance else None,
+        always=always,
+        directions=known,
+        rates=rates,
+        corpus=corpus,
+    )
     found = graph_message(drawn, labels, chosen)
     found["edges"].sort(key=lambda edge: (-edge["strength"], edge["a"], edge["b"]))
     return {"session": summary.uid, "sae": chosen, "chance": chance} | found

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..decoder import decoder_rows
-from ..drawing import SEED, graph_message
-from ..graph import Fired, Firings, Kind, graph
+from ..drawing import SEED, elsewhere, graph_message
+from ..graph import BaseRates, Corpus, Fired, Firings, Kind, graph
 from .checks import bounded
 from .part import Part
 
@@ -29,6 +29,15 @@ class Followed:
     taken: int = 0  # messages of the session
 
 
+@dataclass(frozen=True)
+class Calibrated:
+    """What a calibration says of some features of an SAE."""
+
+    of: tuple[Any, ...]  # the SAE and its calibration
+    features: set[int]
+    found: tuple[BaseRates | None, Corpus | None]
+
+
 @dataclass
 class Seen:
     """What is kept from one graph to the next."""
@@ -36,6 +45,7 @@ class Seen:
     followed: dict[tuple[str, str], Followed] = field(default_factory=dict)  # by session and SAE, the latest last
     sae: str = ""  # whose decoder rows these are
     rows: dict[int, np.ndarray] = field(default_factory=dict)
+    calibrated: Calibrated | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -69,6 +79,7 @@ class Drawing(Part):
             bounded(seed, 0, 2**31) if chance else None,
             always,
             lambda features: self._directions(sae, features),
+            *(self._elsewhere(sae, fired) if by == "association" else (None, None)),
         )
         return {"position": position, "chance": chance} | graph_message(drawn, self.labels, sae)
 
@@ -88,6 +99,14 @@ class Drawing(Part):
         for old in list(followed)[:-FOLLOWED]:
             del followed[old]
         return known.firings.up_to(position)
+
+    def _elsewhere(self, sae: str, fired: Fired) -> tuple[BaseRates | None, Corpus | None]:
+        """What a calibration says of what fired; asked anew when other features fire, not when the cursor moves back."""
+        features, of = set(fired.feature.tolist()), (sae, self.labels.calibration(sae))
+        known = self._seen.calibrated
+        if known is None or known.of != of or not features <= known.features:
+            known = self._seen.calibrated = Calibrated(of, features, elsewhere(self.labels, sae, features))
+        return known.found
 
     def _directions(self, sae: str, features: Sequence[int]) -> np.ndarray | None:
         """Decoder rows: of the SAE that is loaded, or from its file; None where there is neither."""
