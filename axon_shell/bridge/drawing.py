@@ -101,7 +101,7 @@ class Drawing(Part):
         return known.firings.up_to(position)
 
     def _elsewhere(self, sae: str, fired: Fired) -> tuple[BaseRates | None, Corpus | None]:
-        """What a calibration says of what fired; asked anew when other features fire, not when the cursor moves back."""
+        """What a calibration says of what fired; asked anew when others fire, not when the cursor goes back."""
         features, of = set(fired.feature.tolist()), (sae, self.labels.calibration(sae))
         known = self._seen.calibrated
         if known is None or known.of != of or not features <= known.features:
