@@ -501,8 +501,8 @@ def test_a_run_names_what_nobody_described_by_its_tokens(shell: Bridge, ran: tup
                 where = rule.place if rule else "on"
                 firing = rule.tokens if rule else pieces[feature]
                 shown = ", ".join(f"“{piece}”" for piece, *_ in firing[:3]).replace("\n", "↵")
-                among = ", among much else," if rule and not rule.clear else ""
-                assert name_told["label"].startswith(f"fires{among} {where} {shown}")
+                assert name_told["label"].startswith(f"fires {where} {shown}")
+                assert name_told["label"].endswith("much else") == (rule is not None and not rule.clear)
             strongest = max(
                 (one["activation"], step["piece"])
                 for step in steps_of(events)

@@ -129,6 +129,7 @@ def show(messages: Iterator[Message]) -> None:
 
 
 def tell_start(console: Console, start: Message) -> None:
+    """What is about to be trained."""
     settings = start["settings"]
     console.print(
         f"{start['sae']}: {settings['architecture']}, {settings['width']:,} features, L0 {settings['l0']}, "
@@ -152,6 +153,7 @@ def state_of(step: Message) -> str:
 
 
 def tell_end(console: Console, end: Message) -> None:
+    """How a training ended."""
     if end["kind"] == "stopped":
         console.print(f"Stopped after {end['tokens']:,} tokens. The same command with --resume goes on from there.")
         return

@@ -35,15 +35,14 @@ def automatic(promoted: Promoted | None, pieces: Pieces, measured: Measured | No
 def by_rule(rule: Rule) -> Label:
     """The label made of the tokens by which one can tell, more or less, when the feature fires."""
     where = "" if rule.place == ON else f" {rule.place}"
-    more = f" and {len(rule.tokens) - SHOWN} more" if len(rule.tokens) > SHOWN else ""
+    more = " and much else" if not rule.clear else " …" if len(rule.tokens) > SHOWN else ""
     tokens = ", ".join(quoted(token) for token, _ in rule.tokens[:SHOWN])
-    among = "" if rule.clear else ", among much else,"
     details = {"tokens": ", ".join(f"{quoted(token)} {share:.0%}" for token, share in rule.tokens)}
     if rule.score is not None and rule.chance is not None:
         details["labels of other features"] = f"{rule.chance:.2f}"
         details["held-out firings"] = f"{rule.firings:,}"
     return Label(
-        f"fires{among}{where or ' on'} {tokens}{more}",
+        f"fires{where or ' on'} {tokens}{more}",
         AUTOMATIC,
         RULE,
         score=rule.score,
