@@ -146,6 +146,15 @@ def test_sentences_of_the_same_length_draw_few_associations(positions):
     assert sum(one.edges_total for one in drawn) < 0.02 * alike
 
 
+@pytest.mark.parametrize("positions", [3, 5, 8, 12, 20])
+def test_a_few_words_draw_no_association(positions):
+    """Where no pair can be told from chance, or hardly any, the others do not slip through."""
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        present = (random.random((120, positions)) < 0.2).astype(np.float32)
+        assert graph(fired_from(present), edges_per_node=ALL).edges_total == 0
+
+
 def test_independent_features_in_bursts_would_fool_a_plain_test():
     """The reason for the burst factor: Fisher's exact test alone draws hundreds of edges between such features."""
     present = independent(0, 200, 400, "long bursts").astype(np.float32)

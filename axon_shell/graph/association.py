@@ -95,7 +95,7 @@ def measure_of(present: np.ndarray, features: np.ndarray, rates: BaseRates | Non
 
 
 def evidence(present: np.ndarray, measure: Measure) -> Found:
-    """The pairs that fired together plausibly more often than expected, with their p; q is not known yet.
+    """The pairs under test that fired together plausibly more often than expected, with their p; q is not known yet.
 
     A feature is supposed to fire as often as here, or as its base rate says if that is more. Base rates alone would not
     do: a feature that a text is about fires far above its own, and so meets any other often, whatever that is.
@@ -111,12 +111,13 @@ def evidence(present: np.ndarray, measure: Measure) -> Found:
     expected = supposed_a * supposed_b / n
     spread = expected * (n - supposed_a) * (n - supposed_b) / (n * max(n - 1, 1))
     factor = measure.factors[a, b].astype(float)
-    kept = count - expected > PLAUSIBLE * np.sqrt(spread * factor)
+    kept = (count - expected > PLAUSIBLE * np.sqrt(spread * factor)) & (
+        best_p(times_a, times_b, n) <= measure.reachable
+    )
     a, b, count, times_a, times_b, supposed_a, supposed_b, factor, expected = (
         values[kept] for values in (a, b, count, times_a, times_b, supposed_a, supposed_b, factor, expected)
     )
     p = hypergeometric_tail(count / factor, supposed_a / factor, supposed_b / factor, n / factor)
-    p = np.where(best_p(times_a, times_b, n) <= measure.reachable, p, 1.0)
     phi = (n * count - times_a * times_b) / np.sqrt(np.maximum(times_a * times_b * (n - times_a) * (n - times_b), 1e-9))
     return Found(a, b, count.astype(int), (count + 1) / (expected + 1), phi, p, np.full(len(a), np.nan))
 
