@@ -20,6 +20,7 @@ AxonError
     x OutOfMemory       ... as memory is too little
   x StoreError          a database cannot be read or written
   x LabelFileError      a file of labels is damaged or does not fit
+  x CorpusError         there is no text to measure on, or not the same as before
   x SessionFileError    a file with a session is damaged or of a newer program
   x ExportError         a file cannot be written
   x ServerError         the loopback server cannot start
@@ -164,6 +165,12 @@ class LabelFileError(AxonError):
     """A file of labels is damaged or does not fit."""
 
     kind = "label_file"
+
+
+class CorpusError(AxonError):
+    """There is no text to measure on, or it is not the same as before."""
+
+    kind = "corpus"
 
 
 class SessionFileError(AxonError):

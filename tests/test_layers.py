@@ -28,7 +28,7 @@ LAYERS = [
     "folders",
     "provenance",
     "config events hub published remembered logs instance frame database",
-    "hookspecs homes toolkit",
+    "hookspecs homes toolkit calibration corpus",
     "records",
     "errors",
 ]
