@@ -9,6 +9,8 @@ from typing import Any
 from .records import Context
 
 Token = tuple[str, float]  # a token, and the share of a feature's firings that is there
+TOKENS = 1_000_000  # that are read unless told otherwise: more tells little that is new
+LARGEST = 2**53  # of a number; above, not all whole ones can be told apart
 ON, AFTER, BEFORE = "on", "after", "before"  # where the tokens of a rule stand, seen from where the feature fires
 
 
@@ -88,7 +90,8 @@ def from_record(record: Mapping[str, Any]) -> Calibration:
     values = {}
     for field in fields(Calibration):
         value = values[field.name] = record[field.name]
-        if not isinstance(value, kinds[str(field.type)]) or isinstance(value, bool):
+        good = isinstance(value, kinds[str(field.type)]) and not isinstance(value, bool)
+        if not good or (not isinstance(value, str | None) and not abs(value) < LARGEST):
             raise ValueError(f"its {field.name} is {value!r:.40}")
     return Calibration(**values)
 
@@ -115,14 +118,14 @@ def from_row(row: Mapping[str, Any]) -> Measured:
     return Measured(
         feature=number(row["i"]),
         fires=number(row["n"]),
-        mean=float(row["mean"]),
-        highest=float(row["max"]),
+        mean=real(row["mean"]),
+        highest=real(row["max"]),
         tokens=pairs_in(row.get("tokens", [])),
-        rule=Rule(str(rule[0]), pairs_in(rule[1]), bool(rule[2]), *scores(rule[3:5]), number(rule[5]))
+        rule=Rule(place(rule[0]), pairs_in(rule[1]), bool(rule[2]), *scores(rule[3:5]), number(rule[5]))
         if rule
         else None,
         partners=tuple(
-            Partner(number(other), number(together), float(lift), float(q))
+            Partner(number(other), number(together), real(lift), real(q))
             for other, together, lift, q in zip(*row.get("pairs", []), strict=True)
         ),
         strongest=contexts_in(row.get("strongest", [])),
@@ -130,24 +133,38 @@ def from_row(row: Mapping[str, Any]) -> Measured:
     )
 
 
+def real(value: Any) -> float:
+    """A number from JSON that is finite. Raises ValueError or TypeError."""
+    if isinstance(value, str) or not abs(value) < LARGEST:
+        raise ValueError(f"{value!r:.40} is no number")
+    return float(value)
+
+
 def number(value: Any) -> int:
     """A whole number from JSON that is one, and not below 0. Raises ValueError."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < LARGEST:
         raise ValueError(f"{value!r:.40} is no whole number")
     return value
 
 
+def place(value: Any) -> str:
+    """The place of a rule from JSON. Raises ValueError."""
+    if value not in (ON, AFTER, BEFORE):
+        raise ValueError(f"{value!r:.40} is no place of a token")
+    return str(value)
+
+
 def scores(values: Sequence[Any]) -> tuple[float | None, float | None]:
     """A score and its chance level from JSON."""
-    score, chance = (None if value is None else float(value) for value in values)
+    score, chance = (None if value is None else real(value) for value in values)
     return score, chance
 
 
 def pairs_in(values: Any) -> tuple[Token, ...]:
     """Tokens from JSON."""
-    return tuple((str(token), float(share)) for token, share in values)
+    return tuple((str(token), real(share)) for token, share in values)
 
 
 def contexts_in(values: Any) -> tuple[Context, ...]:
     """Contexts from JSON."""
-    return tuple(Context(tuple(map(str, tokens)), tuple(map(float, acts))) for tokens, acts in values)
+    return tuple(Context(tuple(map(str, tokens)), tuple(map(real, acts))) for tokens, acts in values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
@@ -32,6 +33,15 @@ class LabelSource(Protocol):
 
     def statistics(self, sae: str, feature: int) -> dict[str, float]:
         """What was measured about a feature: density, max_activation; empty where nothing was."""
+        ...
+
+
+@runtime_checkable
+class CalibrationSource(Protocol):
+    """A label source that also brings what was measured of an SAE's features on a corpus."""
+
+    def calibration(self, sae: str) -> Path | None:
+        """A label pack with the calibration of an SAE, as `axon-shell labels export` writes it; None: there is none."""
         ...
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from axon_shell.engine.tally import AFTER, BEFORE, RANDOM, STRONGEST, Block, Con
 from axon_shell.engine.text import Decoder
 from axon_shell.errors import CorpusError, EngineError
 
+T = TypeVar("T")
 HOOK = "blocks.1.hook_resid_post"
 WORDS = ["the", "cat", "sat", "on", "mat", "and", "dog", "while", "rain", "fell", "the", "cat", "on", "the"]
 
@@ -34,6 +36,15 @@ def texts(number: int, seed: int = 0) -> list[str]:
     """Texts of a few words to many times the context."""
     chance = np.random.default_rng(seed)
     return [" ".join(chance.choice(WORDS, chance.integers(1, 120))) for _ in range(number)]
+
+
+def all_of(work: Generator[None, None, T]) -> T:
+    """What a piece of work gives when it is done."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
 
 
 @pytest.fixture(scope="module")
@@ -316,7 +327,7 @@ def test_pairs_that_fire_together_are_found_and_independent_ones_are_not() -> No
     pairs = [(2 * i, 2 * i + 1) for i in range(10)]
     for a, b in pairs:  # half of the time one brings the other along
         trains[:, b] = np.where(trains[:, a] & (chance.random(tokens) < 0.5), True, trains[:, b])
-    found = cofiring(Firings(planted(chance, trains, documents)))
+    found = all_of(cofiring(Firings(planted(chance, trains, documents))))
     told = {(min(a, one.feature), max(a, one.feature)) for a, others in found.of.items() for one in others}
     of_interest = {
         (a, b)
@@ -343,7 +354,7 @@ def test_features_that_fire_in_bursts_and_know_nothing_of_each_other_pass_seldom
     tokens, width = 20_000, 60
     documents = np.arange(tokens) // 400
     trains = np.stack([bursty(chance, tokens, 0.02, 12) for _ in range(width)], 1)
-    found = cofiring(Firings(planted(chance, trains, documents)))
+    found = all_of(cofiring(Firings(planted(chance, trains, documents))))
     expected = np.outer(trains.sum(0), trains.sum(0)) / tokens
     meetings = trains.T.astype(int) @ trains.astype(int)
     naive = torch.special.gammainc(
@@ -363,7 +374,7 @@ def test_the_share_of_chance_stays_below_the_bound_over_many_seeds() -> None:
         trains = chance.random((tokens, width)) < rates
         for a in range(0, 20, 2):
             trains[:, a + 1] |= trains[:, a] & (chance.random(tokens) < 0.4)
-        found = cofiring(Firings(planted(chance, trains, np.arange(tokens) // 40)))
+        found = all_of(cofiring(Firings(planted(chance, trains, np.arange(tokens) // 40))))
         told = {(min(a, one.feature), max(a, one.feature)) for a, others in found.of.items() for one in others}
         real = {(a, a + 1) for a in range(0, 20, 2)}
         false, true = false + len(told - real), true + len(told & real)
@@ -385,7 +396,7 @@ def test_lists_hold_all_firings_of_each_token(counts: list[int], seed: int) -> N
 
 def test_rules_and_their_scores_are_those_of_a_loop(both: tuple[Tally, list[list[tuple[int, np.ndarray]]]]) -> None:
     tally, _ = both
-    found = findings(tally, str)  # the text of a token is its id
+    found = all_of(findings(tally, str))  # the text of a token is its id
     sample = tally.sample
     starts = np.cumsum(np.r_[0, sample.counts])
     held_out = sample.documents % HELD_OUT == HELD_OUT - 1
@@ -435,7 +446,7 @@ def test_a_planted_rule_is_found_and_another_features_rule_is_chance() -> None:
     tally = Tally(4)
     at, features = np.nonzero(trains)
     tally.add(Block(ids, documents, documents, at.astype(np.int32), features.astype(np.int32), np.ones(len(at), "f4")))
-    rules = [one.rule for one in findings(tally, str).features]
+    rules = [one.rule for one in all_of(findings(tally, str)).features]
     assert [rule.place for rule in rules if rule][:3] == list(PLACES)
     assert [{token for token, _ in rule.tokens} for rule in rules if rule][:3] == [{"3", "4"}, {"7"}, {"9"}]
     assert all(rule and rule.clear and rule.score == 1 for rule in rules[:3])
@@ -445,7 +456,7 @@ def test_a_planted_rule_is_found_and_another_features_rule_is_chance() -> None:
 
 
 def test_a_tally_of_nothing_says_nothing() -> None:
-    found = findings(Tally(8), str)
+    found = all_of(findings(Tally(8), str))
     assert found.features == []
     assert found.score is None
     assert found.pairs.passed == 0
@@ -494,6 +505,6 @@ def test_where_there_is_no_text_it_says_so(tmp_path: Path) -> None:
 
 def test_texts_of_tokens_are_whole(loaded: tuple[Model, Sae], both: tuple[Tally, Iterator[object]]) -> None:
     model, _ = loaded
-    found = findings(both[0], Decoder(model.tokenizer).piece).features
+    found = all_of(findings(both[0], Decoder(model.tokenizer).piece)).features
     assert all("".join(one.tokens).strip() for feature in found for one in feature.strongest)
     assert any(" cat" in one.tokens for feature in found for one in feature.strongest)

@@ -22,7 +22,7 @@ LAYERS = [
     "bridge",
     "worker",
     "sessions",
-    "session share",
+    "session share calibrating",
     "engine labels graph compare store plugins analysers",
     "entries crashes",
     "folders",

@@ -17,6 +17,7 @@ from .. import __version__, homes
 from ..errors import AxonError
 from ..logs import LARGEST, last_lines
 from .bench import bench
+from .calibrate import calibrate
 from .catalogue import download, models, plugins, saes
 from .configuration import config_
 from .doctor import doctor
@@ -128,7 +129,21 @@ def commands(config: str | None, debug: bool) -> None:
 
 
 COMMANDS = (
-    *(open_, run, models, saes, download, labels_, sessions_, plugins, config_, bench, doctor, install_shortcut),
+    *(
+        open_,
+        run,
+        models,
+        saes,
+        download,
+        labels_,
+        sessions_,
+        plugins,
+        config_,
+        bench,
+        calibrate,
+        doctor,
+        install_shortcut,
+    ),
 )
 for command in COMMANDS:
     commands.add_command(command)

@@ -88,28 +88,30 @@ def import_(file: Path, sae: str, own: bool, as_json: bool) -> None:
             print_json(asdict(one))
         else:
             passed = f", {one.passed_over:,} lines passed over" if one.passed_over else ""
-            print(f"{one.sae}: {one.labels:,} labels and {one.own:,} of your own imported{passed}")
+            measured = f", what was measured of {one.measured:,} features" if one.measured else ""
+            print(f"{one.sae}: {one.labels:,} labels and {one.own:,} of your own imported{measured}{passed}")
 
 
 @labels_.command()
 @click.argument("sae")
 @click.option("--output", metavar="FILE", help="Where to write; - is stdout. Left out: a name from the SAE.")
 @click.option("--own", is_flag=True, help="Only the labels and notes of your own.")
+@click.option("--contexts", is_flag=True, help="With the texts at which features fire, where it was calibrated.")
 @click.option("--force", is_flag=True, help="Replace the file if there is one.")
 @as_json
-def export(sae: str, output: str | None, own: bool, force: bool, as_json: bool) -> None:
-    """Write the labels of an SAE to a label pack."""
+def export(sae: str, output: str | None, own: bool, contexts: bool, force: bool, as_json: bool) -> None:
+    """Write the labels of an SAE to a label pack, and what calibrating it measured."""
     from ..labels.packs import SUFFIX, write_pack
 
     with here(read_config().config) as labels:
         spec = sae_named(labels, sae)
         assert labels.store
         if output == "-":
-            write_pack(labels, labels.store, spec, sys.stdout.buffer, own)
+            write_pack(labels, labels.store, spec, sys.stdout.buffer, own, contexts)
             return
         path = Path(output or f"{spec.id.replace('/', '-')}{'-own' if own else ''}{SUFFIX}")
         with written_whole(path, force) as file:
-            count = write_pack(labels, labels.store, spec, file, own)
+            count = write_pack(labels, labels.store, spec, file, own, contexts)
     size = path.stat().st_size
     if as_json:
         print_json({"file": str(path.absolute()), "labels": count, "bytes": size})
@@ -212,8 +214,9 @@ def counted_by(bar: Callable[[int, int], None]) -> Callable[[str, int, int], Non
 
 def worth(label: Label) -> str:
     """Who says so, how it was found and how sure it is, in one line."""
-    score = f"{label.score_name or 'score'} {label.score:.2f}" if label.score is not None else "no score"
-    parts = [label.origin, label.method, label.explainer, "" if label.is_automatic else score]
+    parts = [label.origin, label.method, label.explainer]
+    if label.score is not None or not label.is_automatic:
+        parts.append(f"{label.score_name or 'score'} {label.score:.2f}" if label.score is not None else "no score")
     facts = [f"{name}: {value}" for name, value in label.details.items()]
     return " · ".join(part for part in (*parts, *facts) if part)
 

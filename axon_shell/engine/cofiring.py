@@ -15,6 +15,7 @@ counts what passes.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,22 +64,24 @@ class Pairs:
     tested: int
 
 
-def cofiring(firings: Listed) -> Pairs:
-    """All pairs that pass the test, and of each feature the strongest of them."""
+def cofiring(firings: Listed) -> Generator[None, None, Pairs]:
+    """All pairs that pass the test, and of each feature the strongest of them; it yields after each bit of work."""
     n, counts = firings.tokens, firings.counts
     tested = np.flatnonzero((counts >= FEWEST) & (LEAST_LIFT * counts <= n))
     pairs = len(tested) * (len(tested) - 1) // 2
     if not pairs:
         return Pairs({}, 0, 0, 0)
-    bursts = burstiness(firings)
+    bursts = yield from burstiness(firings)
     eligible = np.zeros(firings.width, bool)
     eligible[tested] = True
     found: dict[int, tuple[np.ndarray, ...]] = {}
     histogram = np.zeros(BINS * LOWEST + 1, np.int64)
+    likely = int(-np.log10(Q) * BINS)  # no p-value above Q can pass
     for feature in tested.tolist():
+        yield
         others, meetings, lift, bins = candidates(firings, feature, firings.of(feature), bursts, eligible)
         histogram += np.bincount(bins[others > feature], minlength=len(histogram))
-        best = np.argsort(-lift, kind="stable")[:CANDIDATES]
+        best = np.argsort(np.where(bins >= likely, -lift, 0), kind="stable")[:CANDIDATES]
         found[feature] = others[best], meetings[best], lift[best], bins[best]
     # Benjamini and Hochberg, with p-values rounded up to the end of their bin: at each bin, the share of chance among
     # all pairs from there on.
@@ -96,7 +99,8 @@ def cofiring(firings: Listed) -> Pairs:
                 for one in good
             )
     passed = int(from_here[least]) if len(passing) else 0
-    return Pairs(of, passed, passing_by_chance(firings, tested, bursts, eligible, least), pairs)
+    by_chance = yield from passing_by_chance(firings, tested, bursts, eligible, least)
+    return Pairs(of, passed, by_chance, pairs)
 
 
 def candidates(
@@ -150,11 +154,12 @@ def met(firings: Listed, at: np.ndarray) -> np.ndarray:
     return total[:-1]
 
 
-def burstiness(firings: Listed) -> np.ndarray:
+def burstiness(firings: Listed) -> Generator[None, None, np.ndarray]:
     """Of each feature 1 + 2 times the sum of its squared autocorrelations, up to FARTHEST tokens apart: (width,)."""
     n, width = firings.tokens, firings.width
     again = np.zeros((width, FARTHEST + 1))  # firings that come so many tokens behind one in the same document
     for feature in np.flatnonzero(firings.counts > 1).tolist():
+        yield
         at = firings.of(feature).astype(np.int64)
         document = firings.documents[at]
         for step in range(1, min(FARTHEST, len(at) - 1) + 1):
@@ -169,12 +174,15 @@ def burstiness(firings: Listed) -> np.ndarray:
     return 1 + 2 * np.square(correlation).sum(1)
 
 
-def passing_by_chance(firings: Listed, tested: np.ndarray, bursts: np.ndarray, eligible: np.ndarray, least: int) -> int:
+def passing_by_chance(
+    firings: Listed, tested: np.ndarray, bursts: np.ndarray, eligible: np.ndarray, least: int
+) -> Generator[None, None, int]:
     """How many pairs pass where one feature of each is shifted along the text."""
     chance = np.random.default_rng(0)
     chosen = chance.choice(tested, min(SHIFTED, len(tested)), replace=False)
     passed = 0
     for feature in chosen.tolist():
+        yield
         shift = chance.integers(firings.tokens // 4, firings.tokens - firings.tokens // 4)
         at = np.sort((firings.of(feature) + shift) % firings.tokens)
         passed += int((candidates(firings, feature, at, bursts, eligible)[3] >= least).sum())

@@ -11,7 +11,7 @@ Pairs: `cofiring`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,12 +81,18 @@ class Firings:
         return self.token_of[self.ends[feature] - self.counts[feature] : self.ends[feature]]
 
 
-def findings(tally: Tally, piece: Piece) -> Findings:
-    """Everything that a tally says; `piece` gives the text of a token id."""
+def findings(tally: Tally, piece: Piece) -> Generator[None, None, Findings]:
+    """Everything that a tally says; `piece` gives the text of a token id.
+
+    It yields after each bit of work, so that other work need not wait for the end.
+    """
     firings = Firings(tally)
-    rules = [find_rule(firings, feature) for feature in range(tally.width)] if firings.tokens else []
-    scores = scored(firings, rules)
-    pairs = cofiring(firings)
+    rules: list[Found | None] = []
+    for feature in range(tally.width if firings.tokens else 0):
+        rules.append(find_rule(firings, feature))
+        yield
+    scores = yield from scored(firings, rules)
+    pairs = yield from cofiring(firings)
     features = []
     strengths = [short(kept.activations) for kept in (tally.strongest, tally.random)]
     for feature in np.flatnonzero(tally.fires).tolist():
@@ -105,6 +111,7 @@ def findings(tally: Tally, piece: Piece) -> Findings:
                 random=contexts(tally.random, strengths[1], feature, piece),
             )
         )
+        yield
     known = list(scores.values())
     return Findings(
         features,
@@ -176,16 +183,20 @@ def totals(firings: Firings, held_out: bool) -> list[np.ndarray]:
     return known[held_out]
 
 
-def scored(firings: Firings, rules: list[Found | None]) -> dict[int, tuple[float, float, int]]:
+Scores = dict[int, tuple[float, float, int]]
+
+
+def scored(firings: Firings, rules: list[Found | None]) -> Generator[None, None, Scores]:
     """Of features that fire often enough in the held-out text: their rule's score, that of others', their firings."""
     everywhere = totals(firings, held_out=True) if firings.tokens else []
     tokens = int(firings.held_out.sum())
     with_rule = {feature: rule for feature, rule in enumerate(rules) if rule}
     chance = np.random.default_rng(0)
-    found: dict[int, tuple[float, float, int]] = {}
+    found: Scores = {}
     counted = [np.zeros(len(totals_here), np.int64) for totals_here in everywhere]
     known = {feature: rule.tokens[rule.tokens < len(counted[0])] for feature, rule in with_rule.items()}
     for feature in with_rule:
+        yield
         at = firings.of(feature)
         at = at[firings.held_out[at]]
         others = tokens - len(at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import lzma
 import re
 import zlib
 from collections.abc import Iterator
@@ -19,20 +20,23 @@ LARGEST_LIST = 128_000_000  # of a file that is one JSON list, whose text is rea
 LONGEST_LINE = 1_000_000
 MOST_OBJECTS = 5_000_000  # several labels for each feature of the largest SAEs
 BLANK = object()  # an empty line
-GZIP = b"\x1f\x8b"
+GZIP, XZ = b"\x1f\x8b", b"\xfd7zXZ\x00"
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """A file, unpacked where it is gzipped. Raises LabelFileError where it cannot be read, there and while reading."""
+    """A file, unpacked where it is gzip's or xz's. Raises LabelFileError where it cannot be read, there and later."""
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise too_large(path)
         with path.open("rb") as raw:
-            packed = raw.read(2) == GZIP
+            first = raw.read(len(XZ))
             raw.seek(0)
-            yield cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if packed else raw
-    except (OSError, EOFError, zlib.error) as error:
+            if first == XZ:
+                yield cast(BinaryIO, lzma.LZMAFile(raw))  # noqa: SIM115
+            else:
+                yield cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if first.startswith(GZIP) else raw
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = getattr(error, "strerror", None) or error
         raise LabelFileError(f"{path} cannot be read: {reason}.", "Check the file, or get it again.") from error
 

@@ -9,16 +9,18 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from typing import TypeVar
 
+from ..calibration import Calibration, Measured, Partner
 from ..config import LabelSettings
 from ..errors import Busy, NotFound, Offline, StoreError
-from ..hookspecs import LabelPublisher, LabelSource
+from ..hookspecs import CalibrationSource, LabelPublisher, LabelSource
 from ..records import OWN, FeatureFacts, Label, Message, Problem, SaeSpec
 from .automatic import Pieces, automatic, is_peaked
+from .calibrated import ELSEWHERE, Whole, from_pack
 from .download import IDLE, Downloads, Offer, Tell, download, offer
 from .fetcher import Fetcher, Place
 from .ranking import ranked
@@ -66,6 +68,7 @@ class Labels:
         self.saes = saes or {}
         self.store, self.settings, self.fires_on, self.network = store, settings or LabelSettings(), fires_on, network
         self.failures: list[Problem] = []
+        self.packs: dict[str, Whole | None] = {}  # calibrations that came with SAEs, those looked for
         self.names: dict[str, dict[int, Named]] = defaultdict(dict)  # what was found out before
         self.lock = threading.Lock()
         self.fetcher: Fetcher | None = None
@@ -117,7 +120,9 @@ class Labels:
                 found[feature] = (described[0], "labelled")
         rest = [feature for feature in features if feature not in found]
         # What is promoted strongly goes first anyway.
+        measured = known.measured or {}
         unclear = [n for n in rest if n not in known.promoted or not is_peaked(known.promoted[n])]
+        unclear = [n for n in unclear if n not in measured or not measured[n].rule]
         pieces = self.pieces(sae, unclear)
         published = self.place_of(sae) is not None
         for feature in rest:
@@ -125,7 +130,7 @@ class Labels:
                 state = "unlabelled"
             else:
                 state = known.negatives.get(feature) or (ASK if published else "absent")
-            guesses = automatic(known.promoted.get(feature), pieces.get(feature, ()))
+            guesses = automatic(known.promoted.get(feature), pieces.get(feature, ()), measured.get(feature))
             found[feature] = (guesses[0] if guesses else None, state)
         return found
 
@@ -161,10 +166,16 @@ class Labels:
         return found
 
     def known(self, sae: str, features: Iterable[int]) -> Known:
-        """What the database says about the names of features; nothing, and a problem told, where it cannot be read."""
+        """What the database says about the names of features, and what was measured of them.
+
+        Nothing, and a problem told, where it cannot be read.
+        """
+        wanted, known = list(features), NOTHING
         with self.telling("labels.db"):
-            return self.store.known(sae, self.set_of(sae), features) if self.store else NOTHING
-        return NOTHING
+            known = self.store.known(sae, self.set_of(sae), wanted) if self.store else NOTHING
+        if known.measured is None and (brought := self.brought(sae)):
+            return replace(known, measured={n: brought[1][n] for n in wanted if n in brought[1]})
+        return known
 
     def pieces(self, sae: str, features: list[int]) -> Mapping[int, Pieces]:
         """The tokens that features fire on in stored sessions."""
@@ -193,7 +204,8 @@ class Labels:
     def all_of(self, sae: str, feature: int) -> list[Label]:
         """Every label of a feature: the user's, those of sources, published ones in order, automatic ones."""
         known = self.known(sae, [feature])
-        guesses = automatic(known.promoted.get(feature), self.pieces(sae, [feature]).get(feature, ()))
+        pieces, measured = self.pieces(sae, [feature]).get(feature, ()), (known.measured or {}).get(feature)
+        guesses = automatic(known.promoted.get(feature), pieces, measured)
         return [*self.described(feature, self.said_by_sources(sae, [feature]), known), *guesses]
 
     def descriptions(self, sae: str, features: Sequence[int]) -> dict[int, list[Label]]:
@@ -218,6 +230,9 @@ class Labels:
         for source in self.sources:
             if found := self.asked(source, lambda source: source.statistics(sae, feature), nothing):
                 return found
+        rates, measured = self.base_rates(sae, [feature]), self.measured(sae, [feature], contexts=False)
+        if rates and feature in measured:
+            return {"density": rates[1][feature], "max_activation": measured[feature].highest}
         return nothing
 
     def details(self, sae: str, feature: int) -> tuple[str, FeatureFacts, str]:
@@ -239,6 +254,71 @@ class Labels:
         elif place:
             state = "unavailable"
         return origin, facts, state
+
+    # -- calibrations ---------------------------------------------------------
+
+    def calibration(self, sae: str) -> tuple[Calibration, str] | None:
+        """What was measured of an SAE's features, on what; and who measured. None: nobody did."""
+        with self.telling("labels.db"):
+            if self.store and (found := self.store.calibration(sae)):
+                return found
+        brought = self.brought(sae)
+        return (brought[0], ELSEWHERE) if brought else None
+
+    def base_rates(self, sae: str, features: Iterable[int]) -> tuple[int, dict[int, float]] | None:
+        """How many tokens of a corpus were read, and at which share of them each of these features fired.
+
+        None where the SAE was not calibrated. BOS is left out.
+        """
+        wanted, found = list(features), None
+        with self.telling("labels.db"):
+            found = self.store.rates(sae, wanted) if self.store else None
+        if found is None and (brought := self.brought(sae)):
+            found = brought[0].tokens, {n: brought[1][n].fires for n in wanted if n in brought[1]}
+        if found is None:
+            return None
+        tokens, fires = found
+        return tokens, {feature: fires.get(feature, 0) / max(tokens, 1) for feature in wanted}
+
+    def cofiring(self, sae: str, features: Iterable[int]) -> dict[tuple[int, int], Partner]:
+        """Those pairs among features that fire together more than chance explains on the corpus, the smaller one first.
+
+        Empty where the SAE was not calibrated, too. Of each feature only its strongest partners are known.
+        """
+        wanted = set(features)
+        return {
+            (min(feature, one.feature), max(feature, one.feature)): one
+            for feature, measured in self.measured(sae, wanted, contexts=False).items()
+            for one in measured.partners
+            if one.feature in wanted
+        }
+
+    def measured(self, sae: str, features: Iterable[int], contexts: bool = True) -> dict[int, Measured]:
+        """What was measured of features on a corpus; those that never fired there are left out."""
+        wanted = list(features)
+        with self.telling("labels.db"):
+            if self.store and self.store.calibration(sae):
+                return self.store.measured(sae, wanted, contexts)
+        brought = self.brought(sae)
+        return {n: brought[1][n] for n in wanted if n in brought[1]} if brought else {}
+
+    def brought(self, sae: str) -> Whole | None:
+        """The calibration that came with an SAE, read when it is first asked for."""
+        if sae not in self.packs:
+            self.packs[sae] = None
+            for source in self.sources:
+                if isinstance(source, CalibrationSource):
+                    self.packs[sae] = self.packs[sae] or self.asked(source, partial(brought_by, sae), None)
+        return self.packs[sae]
+
+    def put_calibration(self, calibration: Calibration, features: Iterable[Measured], origin: str) -> None:
+        """Keep a calibration that is done, and tell what features are called now. Raises StoreError."""
+        if not self.store:
+            raise StoreError("There is no label database.", "Start AXON Shell again.")
+        self.store.put_calibration(calibration, features, origin)
+        self.forget(calibration.sae)
+        if self.network:
+            self.network.tell({"kind": "labels", "sae": calibration.sae, "labels": None})
 
     def require_feature(self, sae: str, feature: int) -> None:
         """Raise NotFound where an SAE has no such feature. A width of 0 is not known before loading."""
@@ -436,6 +516,12 @@ class Labels:
 def holds(sae: str, source: LabelSource) -> bool:
     """Whether a source holds the labels of an SAE."""
     return source.has(sae)
+
+
+def brought_by(sae: str, source: LabelSource) -> Whole | None:
+    """The calibration of an SAE that a source brings."""
+    path = source.calibration(sae) if isinstance(source, CalibrationSource) else None
+    return from_pack(path) if path else None
 
 
 def as_record(label: Label) -> Message:

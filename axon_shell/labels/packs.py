@@ -4,10 +4,12 @@
     {"format": "axon-shell-labels", "version": 1, "set": ..., "sae": ..., "width": ..., "rows": N, "sha256": ...}
     {"i": 123, "d": "text", "o": "neuronpedia", "t": "method", "m": "explainer", "s": 0.4, "st": "score", "id": "..."}
     {"i": 124, "d": "the user's own label", "o": "you", "n": "note"}
+    {"c": {"i": 123, "n": 4021, ...}}
 
-`rows` and `sha256` are of the lines that follow, as JSON without spaces. Packs hold no texts at which features fire:
-those quote other people's documents. Files of publishers are taken too: what they export, and Neuronpedia's older
-exports, one JSON list.
+`rows` and `sha256` are of the lines that follow, as JSON without spaces. A line with "c" is what a calibration measured
+of a feature (`calibration.as_row`); on what, stands in the header under "calibration". Packs hold no texts at which
+features fire, unless they are asked for: those quote other people's documents. Files of publishers are taken too: what
+they export, and Neuronpedia's older exports, one JSON list.
 """
 
 from __future__ import annotations
@@ -17,18 +19,20 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..calibration import Calibration, Measured, as_record, as_row, from_record, from_row
 from ..errors import LabelFileError, NotFound
 from ..hookspecs import LabelPublisher
 from ..records import AUTOMATIC, OWN, Label, LabelFile, SaeSpec
+from .calibrated import ELSEWHERE, HERE, MARK, safe
 from .fetcher import cleaned_label
 from .files import objects_of
 from .labels import NOTE_LENGTH, OWN_LENGTH, Labels
 from .ranking import HUMAN
-from .rows import OwnLabel, Row
+from .rows import BEYOND, OwnLabel, Row
 from .store import BROUGHT, LabelStore
 from .text import clean, clean_note
 
@@ -46,20 +50,27 @@ class Imported:
     labels: int  # added
     own: int  # of the user's own, added
     passed_over: int  # lines that hold no label of this set
+    measured: int = 0  # features of which a calibration was added
 
 
 # -- writing ------------------------------------------------------------------
 
 
-def write_pack(labels: Labels, store: LabelStore, spec: SaeSpec, file: BinaryIO, own_only: bool = False) -> int:
-    """Write the labels of an SAE as a pack; gives how many. The same labels make the same bytes.
+def write_pack(
+    labels: Labels, store: LabelStore, spec: SaeSpec, file: BinaryIO, own_only: bool = False, contexts: bool = False
+) -> int:
+    """Write the labels of an SAE as a pack, and what was measured of its features; gives how many lines.
 
-    Raises NotFound where there are none.
+    `contexts`: with the texts at which features fire. The same labels make the same bytes. Raises NotFound where there
+    is nothing.
     """
     label_set = labels.set_of(spec.id)
     lines = [as_line(own_row(feature, own)) for (_, feature), own in store.all_own(spec.id).items()]
     if not own_only:
         lines += [as_line(published_row(feature, label)) for feature, label in store.every(label_set)]
+    calibration = None if own_only else store.calibration(spec.id)
+    if calibration:
+        lines += [as_line({MARK: as_row(one, contexts)}) for one in store.measured(spec.id, None, contexts).values()]
     if not lines:
         what, hint = (
             "labels to export",
@@ -77,6 +88,7 @@ def write_pack(labels: Labels, store: LabelStore, spec: SaeSpec, file: BinaryIO,
         "sae": spec.id,
         "width": spec.width,
         "rows": len(lines),
+        **({"calibration": as_record(calibration[0])} if calibration else {}),
     }
     write_packed(header, lines, file)
     return len(lines)
@@ -151,7 +163,9 @@ def import_pack(
     if header.get("version") != VERSION:
         raise LabelFileError(f"{path} is a pack of version {header.get('version')!r:.20}.", "Update AXON Shell.")
     spec = sae_of_pack(labels, header, sae, path)
+    about = calibration_in(path, header["calibration"], spec) if "calibration" in header else None
     own: dict[int, OwnLabel] = {}
+    measured: dict[int, Measured] = {}
 
     def rows() -> Iterator[Row]:
         digest, count = hashlib.sha256(), 0
@@ -160,6 +174,10 @@ def import_pack(
                 raise damaged(path, f"line {count + 2} is no JSON object")
             digest.update(as_line(record))
             count += 1
+            if about and MARK in record:
+                one = measured_in(path, count + 1, record[MARK], spec)
+                measured[one.feature] = one
+                continue
             feature, label, note = checked(path, count + 1, record, spec)
             if label.origin == OWN and mine:
                 own[feature] = OwnLabel(clean(label.text, OWN_LENGTH), note)
@@ -175,7 +193,41 @@ def import_pack(
     for feature, written in own.items():
         if feature not in there:
             store.put_own(spec.id, feature, written)
-    return Imported(spec.id, label_set, added, len(own.keys() - there.keys()), 0)
+    kept = 0
+    if (
+        about and measured and (store.calibration(spec.id) or ("", ELSEWHERE))[1] != HERE
+    ):  # what was measured here stays
+        labels.put_calibration(about, measured.values(), ELSEWHERE)
+        kept = len(measured)
+    return Imported(spec.id, label_set, added, len(own.keys() - there.keys()), 0, kept)
+
+
+def calibration_in(path: Path, record: Any, spec: SaeSpec) -> Calibration:
+    """What a pack's header says about its calibration. Raises LabelFileError."""
+    try:
+        found = from_record(record)
+    except (KeyError, ValueError, TypeError) as error:
+        raise damaged(path, f"what its header says of a calibration is none ({error})") from error
+    return replace(
+        found,
+        sae=spec.id,
+        model=clean(found.model, 200),
+        weights=clean(found.weights, 100),
+        corpus=clean(found.corpus, 200),
+        checksum=clean(found.checksum, 100),
+        made_at=clean(found.made_at, 40),
+    )
+
+
+def measured_in(path: Path, line: int, record: Any, spec: SaeSpec) -> Measured:
+    """What a line of a pack says was measured of a feature. Raises LabelFileError."""
+    try:
+        found = safe(from_row(record))
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise damaged(path, f"line {line} is no measurement of {spec.id}") from error
+    if found.feature >= (spec.width or BEYOND) or any(one.feature >= (spec.width or BEYOND) for one in found.partners):
+        raise damaged(path, f"line {line} is no measurement of {spec.id}")
+    return found
 
 
 def sae_of_pack(labels: Labels, header: Mapping[str, Any], sae: str, path: Path) -> SaeSpec:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..calibration import Measured
 from ..records import Context, FeatureFacts, Label
 
 LABEL = "text, origin, method, explainer, score, score_name, remote_id, fetched_at"
@@ -57,6 +58,7 @@ class Known:
     negatives: dict[int, str]  # "unlabelled" or "absent", where that still counts
     promoted: dict[int, Promoted]
     complete: bool  # the whole set is here: a feature without a label has none
+    measured: dict[int, Measured] | None = None  # by a calibration, without contexts; None: there is none
 
 
 NOTHING = Known({}, {}, {}, {}, False)

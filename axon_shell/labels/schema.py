@@ -1,6 +1,6 @@
 """The tables of labels.db, as migrations: append a function to LABELS, never change one that was released.
 
-All but `own_labels` can be had again; that one is the user's.
+All but `own_labels` can be had again; that one is the user's. Calibrations take an hour to make anew, no more.
 """
 
 from __future__ import annotations
@@ -108,4 +108,24 @@ def m001_labels(db: Database) -> None:
             db.conn.execute(statement)
 
 
-LABELS = Schema("labels", [m001_labels])
+def m002_calibrations(db: Database) -> None:
+    """What was measured of the features of an SAE on a corpus. By SAE, as own labels: no publisher is involved."""
+    for statement in (
+        f"""CREATE TABLE calibrations (
+            sae TEXT PRIMARY KEY,
+            about TEXT NOT NULL,                    -- JSON: on what, when, how much of it
+            origin TEXT NOT NULL                    -- who measured
+        ) {WITHOUT_ROWID}""",
+        f"""CREATE TABLE measured (
+            sae TEXT NOT NULL,
+            feature INTEGER NOT NULL,
+            fires INTEGER NOT NULL,                 -- tokens at which it fires
+            data TEXT NOT NULL,                     -- JSON: strength, tokens, rule, partners
+            contexts BLOB,                          -- JSON, zlib: where it fires most, and anywhere
+            PRIMARY KEY (sae, feature)
+        ) {STRICT}""",
+    ):
+        db.conn.execute(statement)
+
+
+LABELS = Schema("labels", [m001_labels, m002_calibrations])

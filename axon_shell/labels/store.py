@@ -12,12 +12,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from ..calibration import Calibration, Measured
 from ..database import MOST_WORDS, DatabaseFile, damaged, has_table, transaction
 from ..errors import StoreError
 from ..records import FeatureFacts, LabelFile, Problem
+from .calibrated import read_calibration, read_measured, read_rates, write_calibration
 from .rows import (
     NOTHING,
     Known,
@@ -144,7 +147,35 @@ class LabelStore:
 
     def known(self, sae: str, label_set: str, features: Iterable[int]) -> Known:
         """What is known of the names of features of an SAE."""
-        return self.read(lambda connection: read_known(connection, sae, label_set, features), NOTHING)
+        wanted = list(features)
+
+        def ask(connection: sqlite3.Connection) -> Known:
+            known = read_known(connection, sae, label_set, wanted)
+            there = read_calibration(connection, sae) is not None
+            return replace(known, measured=read_measured(connection, sae, wanted, False)) if there else known
+
+        return self.read(ask, NOTHING)
+
+    def calibration(self, sae: str) -> tuple[Calibration, str] | None:
+        """What was measured of an SAE, on what, and who measured."""
+        return self.read(lambda connection: read_calibration(connection, sae), None)
+
+    def measured(self, sae: str, features: Iterable[int] | None = None, contexts: bool = True) -> dict[int, Measured]:
+        """What was measured of some features of an SAE, or of all."""
+        wanted = None if features is None else list(features)
+        return self.read(lambda connection: read_measured(connection, sae, wanted, contexts), {})
+
+    def rates(self, sae: str, features: Iterable[int]) -> tuple[int, dict[int, int]] | None:
+        """How many tokens were read, and at how many of them each of these features fired; those that did at none are
+        left out.
+        """
+        wanted = list(features)
+
+        def ask(connection: sqlite3.Connection) -> tuple[int, dict[int, int]] | None:
+            found = read_calibration(connection, sae)
+            return (found[0].tokens, read_rates(connection, sae, wanted)) if found else None
+
+        return self.read(ask, None)
 
     def all_own(self, sae: str = "") -> dict[tuple[str, int], OwnLabel]:
         """All that the user wrote, about one SAE or any."""
@@ -311,6 +342,11 @@ class LabelStore:
                 )
             else:
                 connection.execute("DELETE FROM own_labels WHERE sae = ? AND feature = ?", (sae, feature))
+
+    def put_calibration(self, calibration: Calibration, features: Iterable[Measured], origin: str) -> None:
+        """Keep what was measured, in the place of what was measured of this SAE before."""
+        with self.writes() as connection:
+            write_calibration(connection, calibration, features, origin)
 
     def put_promoted(self, sae: str, found: Mapping[int, Promoted]) -> None:
         """Keep the tokens that features promote."""
