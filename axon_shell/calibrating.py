@@ -103,8 +103,9 @@ def calibrate(
 
     try:
         yield message("reading")
-        for _ in count(model, sae, texts, tally, most, speed):
-            keeper.now_and_then()
+        for whole in count(model, sae, texts, tally, most, speed):
+            if whole:
+                keeper.now_and_then()
             yield message("reading")
         if tally.tokens < FEWEST:
             keeper.done = True
@@ -177,12 +178,13 @@ class Keeper:
 
     def __init__(self, path: Path, about: Message, tally: Tally, speed: Speed, texts: Texts) -> None:
         self.path, self.about, self.tally, self.speed, self.texts = path, about, tally, speed, texts
-        self.kept = tally.tokens
-        self.wait, self.due = KEEP_EVERY, time.monotonic() + KEEP_EVERY
+        self.kept, self.checksum = tally.tokens, texts.digest.hexdigest()
+        self.due = time.monotonic() + KEEP_EVERY
         self.done = False
 
     def now_and_then(self) -> None:
-        """Keep it if that was long ago."""
+        """All texts that were taken are counted: keep that, if it was long ago."""
+        self.checksum = self.texts.digest.hexdigest()
         if time.monotonic() >= self.due:
             self.keep()
 
@@ -191,7 +193,7 @@ class Keeper:
         if self.done or self.tally.tokens == self.kept:
             return
         began = time.monotonic()
-        more = {"checksum": self.texts.digest.hexdigest(), **asdict(self.speed)}
+        more = {"checksum": self.checksum, **asdict(self.speed)}
         try:
             self.tally.save(self.path, self.about | more)
             about = {"corpus": self.about["corpus"], "tokens": self.tally.tokens, "most": self.about["most"]}

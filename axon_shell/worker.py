@@ -6,14 +6,16 @@ import gc
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import hub, session
+from . import calibrating, hub, session
 from .config import Config
+from .corpus import Corpus
 from .errors import Busy, Cancelled, Refused, StoreError, as_axon_error
 from .events import EventLog
 from .hub import installed, on_hub
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from .engine.sae import Sae
 
 
+IDLE: Message = {"kind": "calibration", "sae": None, "state": "idle"}
+GOING_ON = ("loading", "reading", "looking")  # states of a calibration that has not ended
+TELL_EVERY = 0.25  # seconds
 NAMED_AT_ONCE = 32  # features, before looking whether there is something better to do
 log = logging.getLogger(__name__)
 
@@ -63,6 +68,9 @@ class Worker:
         self.jobs: queue.Queue[Callable[[], object] | None] = queue.Queue()
         self.promoter: session.Promoter | None = None  # of the model
         self.unnamed: dict[tuple[str, int], None] = {}  # features of SAEs whose promoted tokens are to be worked out
+        self.calibrating: Generator[Message, None, None] | None = None
+        self.told = 0.0  # when how far it is was told last
+        self.calibration: Message = IDLE  # what was told last of the calibration that goes on, or went on last
         self.stopping = threading.Event()
         self.wish = object()  # stands for what was asked to be loaded last: only that is wanted
         self.claim = threading.Lock()
@@ -138,6 +146,21 @@ class Worker:
         """Work out which tokens features promote, when there is nothing better to do and their SAE is loaded."""
         self.jobs.put(lambda: self.unnamed.update(((sae, feature), None) for feature in features))
 
+    def calibrate(self, model: ModelSpec, sae: SaeSpec, corpus: Corpus, most: int, resume: bool) -> None:
+        """Calibrate an SAE when there is nothing better to do; how far it is comes as "calibration" events.
+
+        Raises Busy while another is being calibrated.
+        """
+        with self.claim:
+            if self.calibration["state"] in GOING_ON:
+                raise Busy("An SAE is being calibrated already.", "Wait until that is done, or cancel it.")
+            self.tell_calibration(IDLE | {"sae": sae.id, "state": "loading", "corpus": corpus.name})
+        self.jobs.put(lambda: self.begin_calibration(model, sae, corpus, most, resume))
+
+    def cancel_calibration(self) -> None:
+        """Stop calibrating; what was counted is kept."""
+        self.jobs.put(lambda: self.end_calibration("cancelled"))
+
     def close(self) -> None:
         """Stop generating and end the thread."""
         self.cancel()
@@ -150,13 +173,63 @@ class Worker:
     def work(self) -> None:
         while True:
             try:
-                job = self.jobs.get(block=not self.unnamed)
+                job = self.jobs.get(block=not (self.unnamed or self.calibrating))
             except queue.Empty:
-                self.name_some()
+                if self.unnamed:
+                    self.name_some()
+                else:
+                    self.calibrate_some()
                 continue
             if job is None:
+                self.end_calibration("cancelled")
                 return
             job()
+
+    def begin_calibration(self, model: ModelSpec, sae: SaeSpec, corpus: Corpus, most: int, resume: bool) -> None:
+        """Get ready to calibrate."""
+        there = self.model and self.model.spec.id == model.id and sae.id in self.saes
+        wish = self.wish
+        if self.calibration["state"] != "loading":  # it was cancelled meanwhile
+            return
+        if not there and not self.prepare(model, [sae], lambda: self.wish is not wish):
+            known = self.engine.error or Cancelled("Loading was stopped.", "Calibrate again.").as_record()
+            self.tell_calibration(self.calibration | {"state": "failed", "error": known})
+            return
+        assert self.model
+        self.calibrating = calibrating.calibrate(
+            self.model, self.saes[sae.id], corpus, self.annotate.labels, most, resume
+        )
+
+    def calibrate_some(self) -> None:
+        """Go on calibrating for a moment."""
+        assert self.calibrating
+        if self.calibration["sae"] not in self.saes:
+            self.end_calibration("cancelled")  # something else was loaded: its memory is wanted
+            return
+        try:
+            self.tell_calibration(next(self.calibrating))
+        except StopIteration:
+            self.calibrating = None
+        except Exception as error:
+            self.calibrating = None
+            known = as_axon_error(error, "calibrating")
+            self.tell_calibration(self.calibration | {"state": "failed", "error": known.as_record()})
+
+    def end_calibration(self, state: str) -> None:
+        """Leave a calibration off, if one goes on; what was counted is kept."""
+        if self.calibrating:
+            self.calibrating.close()
+            self.calibrating = None
+        if self.calibration["state"] in GOING_ON:
+            self.tell_calibration(self.calibration | {"state": state})
+
+    def tell_calibration(self, message: Message) -> None:
+        """Put how far a calibration is into the event log, a few times a second."""
+        fresh = message["state"] != self.calibration["state"]
+        self.calibration = message
+        if fresh or time.monotonic() > self.told + TELL_EVERY:
+            self.told = time.monotonic()
+            self.events.put(message)
 
     def name_some(self) -> None:
         """Work out which tokens a few features promote, and tell what they are called now."""

@@ -47,6 +47,7 @@ ELSEWHERE = {
     "python -m benchmarks.labels": "tests/test_bench.py",
     "python -m benchmarks.library": "tests/test_bench.py",
     "python -m benchmarks.page": "tests/test_page_speed.py",
+    "python -m benchmarks.calibrate": "tests/test_bench.py",
     "cd tools/vendor": "tests/test_vendor.py",
     "npm ci": "tests/test_vendor.py",
     "node build.mjs --check": "tests/test_vendor.py",

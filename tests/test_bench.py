@@ -17,7 +17,7 @@ from axon_shell.engine.model import Model, load_model
 from axon_shell.engine.sae import Sae, load_sae
 from axon_shell.engine.stream import Stream
 from axon_shell.records import Settings, Step
-from benchmarks import labels, library
+from benchmarks import calibrate, labels, library
 
 
 @pytest.fixture(scope="module")
@@ -94,3 +94,12 @@ def test_the_benchmark_of_labels_measures(monkeypatch: pytest.MonkeyPatch, capsy
     table = capsys.readouterr().out
     assert "10 files" in table and "importing 600 labels" in table
     assert "'capital': 50 shown" in table and "'zebra': 0 shown" in table
+
+
+def test_the_benchmark_of_calibrating_measures(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(calibrate.TOKENS, "tiny-world/2-res", 2_000)
+    calibrate.main(["tiny-world/2-res"])
+    table = capsys.readouterr().out
+    assert "| tiny-world/2-res |" in table and "µs a token" in table and "%" in table

@@ -272,8 +272,9 @@ def test_going_on_from_a_file_gives_what_going_through_gives(loaded: tuple[Model
         pass
     assert through.blocks > 2
     first = Tally(FEATURES)
-    for _ in count(*loaded, documents, first, 10**9, Speed()):
-        break
+    for whole in count(*loaded, documents, first, 10**9, Speed()):
+        if whole:
+            break
     first.save(tmp_path / "t.npz", {"name": "x"})
     second, about = Tally.load(tmp_path / "t.npz")
     assert about == {"name": "x"}

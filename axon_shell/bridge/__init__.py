@@ -9,6 +9,7 @@ program.py   what there is, events, choices that stay, links
 running.py   loading and generating
 past.py      past sessions
 features.py  features and labels
+corpora.py   calibrating SAEs on texts
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from ..remembered import Remembered
 from ..store import Store
 from ..worker import Worker
 from .checks import fits
+from .corpora import Corpora
 from .features import Features
 from .past import Past
 from .program import Program
 from .running import Running
 
-PARTS = (Program, Running, Past, Features)
+PARTS = (Program, Running, Past, Features, Corpora)
 
 
 class Bridge:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ..calibration import Calibration, Measured
 from ..labels import as_record, hit_record
-from ..records import AUTOMATIC
+from ..records import AUTOMATIC, FeatureFacts
 from .checks import bounded
 from .part import Part
 
@@ -25,6 +26,12 @@ class Features(Part):
         computed = self.labels.promoted(sae, [feature]).get(feature)
         if computed is None:
             self.worker.name_soon(sae, [feature])
+        calibration = self.labels.calibration(sae)
+        measured = self.labels.measured(sae, [feature]).get(feature) if calibration else None
+        if not origin and calibration and measured:
+            about, origin = calibration
+            density = measured.fires / max(about.tokens, 1)
+            facts = FeatureFacts(density=density, max_activation=measured.highest, contexts=measured.strongest)
         own, place = self.labels.own(sae, feature), self.labels.place_of(sae)
         return {
             "sae": sae,
@@ -44,6 +51,7 @@ class Features(Part):
                 "contexts": [asdict(context) for context in facts.contexts],
             },
             "details_state": details_state,
+            "calibration": calibration and calibrated(*calibration, measured),
             "publisher": place and place.publisher.title,
             "neuronpedia_url": place and place.publisher.page(place.label_set, feature),
             "hook": spec and spec.hook,
@@ -95,3 +103,9 @@ class Features(Part):
         """Ask again at once for labels that could not be had."""
         self.labels.retry()
         return {}
+
+
+def calibrated(about: Calibration, origin: str, measured: Measured | None) -> dict[str, Any]:
+    """What was measured of a feature on a corpus; nothing but the corpus where it never fired there."""
+    found = {"origin": origin, "corpus": about.corpus, "tokens_read": about.tokens, "made_at": about.made_at}
+    return found | {"fires": measured.fires if measured else 0} | (asdict(measured) if measured else {})

@@ -143,9 +143,18 @@ def status(sae: str | None, as_json: bool) -> None:
     with here(read_config().config) as labels:
         names = [sae_named(labels, sae).id] if sae else labels.labelled_saes()
         rows = [{name: about for name, about in labels.about_set(one).items() if name != "download"} for one in names]
-    shown = [row | {"set": row["set"] or "", "complete": "whole set" if row["complete"] else "some"} for row in rows]
+    shown = [
+        row
+        | {"set": row["set"] or "", "complete": "whole set" if row["complete"] else "some"}
+        | {"calibration": row["calibration"] and f"{row['calibration']['tokens']:,} tokens"}
+        for row in rows
+    ]
     columns = {"sae": "SAE", "features": "Features", "labelled": "Labelled", "own": "Own", "automatic": "By tokens"}
-    listed(rows if as_json else shown, columns | {"complete": "Here", "fetched_at": "Fetched"}, as_json)
+    listed(
+        rows if as_json else shown,
+        columns | {"complete": "Here", "fetched_at": "Fetched", "calibration": "Calibrated"},
+        as_json,
+    )
 
 
 @labels_.command()

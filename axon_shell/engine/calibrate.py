@@ -7,7 +7,7 @@ BOS is read and left out: its activations say nothing about the text. Documents 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
@@ -21,7 +21,7 @@ from .sae import Sae, first_token
 from .tally import Block, Tally
 
 ROW = 128  # tokens that are read together, BOS included: most SAEs were trained on as many
-BLOCK = 8_192  # tokens, after which progress is told
+BLOCK = 8_192  # tokens, after which they are counted
 DOCUMENTS = 16  # tokenized at a time
 NUMBERS = 8_000_000  # activations, most of them 0, that are held at a time
 
@@ -34,10 +34,11 @@ class Speed:
     bare: float = 0.0
 
 
-def count(model: Model, sae: Sae, documents: Iterable[str], tally: Tally, most: int, speed: Speed) -> Iterator[None]:
-    """Count documents until there are no more or `most` tokens have been read, a block at a time.
+def count(model: Model, sae: Sae, documents: Iterable[str], tally: Tally, most: int, speed: Speed) -> Iterator[bool]:
+    """Count documents until there are no more or `most` tokens have been read.
 
-    Whenever it yields, the tally holds whole documents. Raises EngineError or WeightsError.
+    It yields after each batch; True after those with which the tally holds all documents that were taken so far. Raises
+    EngineError or WeightsError.
     """
     bos = first_token(model, [sae])
     length = min(ROW, model.spec.context)
@@ -47,20 +48,31 @@ def count(model: Model, sae: Sae, documents: Iterable[str], tally: Tally, most: 
         began = perf_counter()
         rows: list[list[int]] = []
         of: list[int] = []
+        number = tally.documents
         while not done and sum(map(len, rows)) < min(BLOCK, most - tally.tokens):
             texts = list(islice(source, DOCUMENTS))
             done = not texts
             for ids in tokenized(model, texts):
                 new = list(in_rows(ids, bos, length))
                 rows += new
-                of += [tally.documents] * len(new)
-                tally.documents += 1
+                of += [number] * len(new)
+                number += 1
         if rows:
-            tally.add(read_block(model, sae, rows, of, tally.rows, bos is not None, speed))
+            reading = read_block(model, sae, rows, of, tally.rows, bos is not None, speed)
+            while True:
+                try:
+                    next(reading)
+                except StopIteration as end:
+                    tally.add(end.value)
+                    break
+                speed.seconds += perf_counter() - began
+                yield False
+                began = perf_counter()
             tally.rows += len(rows)
+        tally.documents = number
         speed.seconds += perf_counter() - began
         done = done or tally.tokens >= most
-        yield
+        yield True
 
 
 def tokenized(model: Model, texts: Sequence[str]) -> list[list[int]]:
@@ -73,8 +85,11 @@ def tokenized(model: Model, texts: Sequence[str]) -> list[list[int]]:
 
 def read_block(
     model: Model, sae: Sae, rows: Sequence[list[int]], of: Sequence[int], first: int, bos: bool, speed: Speed
-) -> Block:
-    """What fires in rows of tokens, the first of them number `first`; `of` are the documents they are of."""
+) -> Generator[None, None, Block]:
+    """What fires in rows of tokens, the first of them number `first`; `of` are the documents they are of.
+
+    It yields after each batch.
+    """
     own = [row[bos:] for row in rows]
     lengths = np.array([len(row) for row in own])
     starts = torch.from_numpy(np.cumsum(lengths) - lengths)
@@ -96,6 +111,7 @@ def read_block(
             which = (flat > 0).nonzero()[:, 0]
             values, which = flat[which].cpu().numpy(), which.cpu()
             found.append((tokens[which // width].numpy(), (which % width).numpy(), values))
+        yield
     at, features, values = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.argsort(at, kind="stable")
     return Block(

@@ -406,6 +406,7 @@ class Labels:
             status = self.store.status(self.set_of(sae))
             own, named = self.store.counted(sae)
         said = self.said_by_sources(sae, range(spec.width)) if spec else None
+        calibration = self.calibration(sae)
         downloading = self.downloads and self.downloads.sae == sae
         fetched = status.fetched_at and datetime.fromtimestamp(status.fetched_at, timezone.utc)
         return {
@@ -420,6 +421,7 @@ class Labels:
             "complete": status.complete or said is not None,
             "fetched_at": fetched and fetched.isoformat().replace("+00:00", "Z"),
             "blocked": status.blocked or None,
+            "calibration": calibration and calibrated_record(*calibration),
             "download": dict(self.downloads.state) if self.downloads and downloading else dict(IDLE),
         }
 
@@ -522,6 +524,11 @@ def brought_by(sae: str, source: LabelSource) -> Whole | None:
     """The calibration of an SAE that a source brings."""
     path = source.calibration(sae) if isinstance(source, CalibrationSource) else None
     return from_pack(path) if path else None
+
+
+def calibrated_record(calibration: Calibration, origin: str) -> Message:
+    """What was measured of an SAE, on what and by whom, as one JSON object."""
+    return asdict(calibration) | {"origin": origin}
 
 
 def as_record(label: Label) -> Message:

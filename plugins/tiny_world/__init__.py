@@ -1,6 +1,6 @@
 """Tiny World: the built-in model, its SAEs and their measured labels. Works with no download and no network.
 
-The files were made by `recipe.py` in this folder; REPORT.md says what they reach.
+The files were made by `recipe.py` and `calibrate.py` in this folder; REPORT.md says what they reach.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def register_saes(register: Callable[[SaeSpec], None], config: Config) -> None:
 
 @hookimpl
 def register_label_sources(register: Callable[[MeasuredLabels], None], config: Config) -> None:
-    """The measured labels."""
-    register(MeasuredLabels(HOME / "labels"))
+    """The measured labels, and what calibrating gave."""
+    register(MeasuredLabels(HOME / "labels", HOME / "calibrations"))
 
 
 class MeasuredLabels:
@@ -81,8 +81,8 @@ class MeasuredLabels:
 
     name = MODEL
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, calibrations: Path) -> None:
+        self.folder, self.calibrations = folder, calibrations
         self.read = cache(self._read)
 
     def has(self, sae: str) -> bool:
@@ -109,6 +109,12 @@ class MeasuredLabels:
         """How often the feature fires on held-out text, and how strongly at most."""
         record = self.read(sae).get(feature, {})
         return {name: record[name] for name in ("density", "max_activation") if name in record}
+
+    def calibration(self, sae: str) -> Path | None:
+        """What `calibrate.py` in this folder measured."""
+        model, _, source = sae.partition("/")
+        path = self.calibrations / f"{source}.labels.jsonl.xz"
+        return path if model == MODEL and source in ABOUT and path.is_file() else None
 
     def _path(self, sae: str) -> Path | None:
         model, _, source = sae.partition("/")
