@@ -388,6 +388,7 @@ class Worker:
             for name, spec in wanted.items():
                 if name not in self.saes:
                     self.saes[name] = load_sae(spec, self.model, report)
+                self.annotate.labels.brought(name)  # read it now, and not when its first feature is named
         except Cancelled:
             self.engine = EngineState()
             self.tell(state="empty")

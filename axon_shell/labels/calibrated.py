@@ -6,9 +6,11 @@ A calibration is written whole in one transaction, when it is done: there is nev
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from ..calibration import Calibration, Measured, Token, as_record, as_row, from_
 from ..database import has_table
 from ..errors import LabelFileError
 from ..records import Context
-from .files import objects_of
+from .files import opened
 from .rows import AMONG, as_list
 from .text import clean_token
 
@@ -97,22 +99,39 @@ def without_contexts(measured: Measured) -> Measured:
 # -- in files -----------------------------------------------------------------
 
 MARK = "c"  # in a line of a pack: what was measured of a feature
-Whole = tuple[Calibration, dict[int, Measured]]
+ROW = re.compile(rb'\{"c":\{"i":(\d+),')
 
 
-def from_pack(path: Path) -> Whole:
-    """The calibration in a label pack that comes with an SAE. Raises LabelFileError."""
-    found: dict[int, Measured] = {}
-    objects = objects_of(path)
-    try:
-        about = from_record((next(objects, None) or {})["calibration"])
-        for record in objects:
-            if record and MARK in record:
-                one = from_row(record[MARK])
-                found[one.feature] = one
-    except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise LabelFileError(f"{path} holds no calibration: {error}.", "Get the file again.") from error
-    return about, found
+class Brought:
+    """The calibration in a label pack that comes with an SAE.
+
+    What was measured of a feature is taken apart when it is asked for: nobody waits for all of it. Raises
+    LabelFileError where the pack holds none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with opened(path) as file, self.explained():
+            self.about = from_record(json.loads(file.readline())["calibration"])
+            self.lines = {int(found[1]): line for line in file if (found := ROW.match(line))}
+        self.known: dict[int, Measured] = {}
+
+    def of(self, features: Iterable[int]) -> dict[int, Measured]:
+        """What was measured of features; those that never fired are left out."""
+        wanted = [feature for feature in features if feature in self.lines]
+        with self.explained():
+            for feature in wanted:
+                if feature not in self.known:
+                    self.known[feature] = from_row(json.loads(self.lines[feature])[MARK])
+        return {feature: self.known[feature] for feature in wanted}
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Tell what is wrong with the pack as users understand it."""
+        try:
+            yield
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise LabelFileError(f"{self.path} holds no calibration: {error}.", "Get the file again.") from error
 
 
 def safe(measured: Measured) -> Measured:

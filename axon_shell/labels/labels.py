@@ -16,11 +16,11 @@ from typing import TypeVar
 
 from ..calibration import Calibration, Measured, Partner
 from ..config import LabelSettings
-from ..errors import Busy, NotFound, Offline, StoreError
+from ..errors import Busy, LabelFileError, NotFound, Offline, StoreError
 from ..hookspecs import CalibrationSource, LabelPublisher, LabelSource
 from ..records import OWN, FeatureFacts, Label, Message, Problem, SaeSpec
 from .automatic import Pieces, automatic, is_peaked
-from .calibrated import ELSEWHERE, Whole, from_pack
+from .calibrated import ELSEWHERE, Brought
 from .download import IDLE, Downloads, Offer, Tell, download, offer
 from .fetcher import Fetcher, Place
 from .ranking import ranked
@@ -68,7 +68,7 @@ class Labels:
         self.saes = saes or {}
         self.store, self.settings, self.fires_on, self.network = store, settings or LabelSettings(), fires_on, network
         self.failures: list[Problem] = []
-        self.packs: dict[str, Whole | None] = {}  # calibrations that came with SAEs, those looked for
+        self.packs: dict[str, Brought | None] = {}  # calibrations that came with SAEs, those looked for
         self.names: dict[str, dict[int, Named]] = defaultdict(dict)  # what was found out before
         self.lock = threading.Lock()
         self.fetcher: Fetcher | None = None
@@ -173,8 +173,8 @@ class Labels:
         wanted, known = list(features), NOTHING
         with self.telling("labels.db"):
             known = self.store.known(sae, self.set_of(sae), wanted) if self.store else NOTHING
-        if known.measured is None and (brought := self.brought(sae)):
-            return replace(known, measured={n: brought[1][n] for n in wanted if n in brought[1]})
+        if known.measured is None and self.brought(sae):
+            return replace(known, measured=self.measured_by_others(sae, wanted))
         return known
 
     def pieces(self, sae: str, features: list[int]) -> Mapping[int, Pieces]:
@@ -263,7 +263,7 @@ class Labels:
             if self.store and (found := self.store.calibration(sae)):
                 return found
         brought = self.brought(sae)
-        return (brought[0], ELSEWHERE) if brought else None
+        return (brought.about, ELSEWHERE) if brought else None
 
     def base_rates(self, sae: str, features: Iterable[int]) -> tuple[int, dict[int, float]] | None:
         """How many tokens of a corpus were read, and at which share of them each of these features fired.
@@ -274,7 +274,8 @@ class Labels:
         with self.telling("labels.db"):
             found = self.store.rates(sae, wanted) if self.store else None
         if found is None and (brought := self.brought(sae)):
-            found = brought[0].tokens, {n: brought[1][n].fires for n in wanted if n in brought[1]}
+            fires = {n: one.fires for n, one in self.measured_by_others(sae, wanted).items()}
+            found = brought.about.tokens, fires
         if found is None:
             return None
         tokens, fires = found
@@ -299,10 +300,19 @@ class Labels:
         with self.telling("labels.db"):
             if self.store and self.store.calibration(sae):
                 return self.store.measured(sae, wanted, contexts)
-        brought = self.brought(sae)
-        return {n: brought[1][n] for n in wanted if n in brought[1]} if brought else {}
+        return self.measured_by_others(sae, wanted)
 
-    def brought(self, sae: str) -> Whole | None:
+    def measured_by_others(self, sae: str, features: Iterable[int]) -> dict[int, Measured]:
+        """What was measured of features in the calibration that came with their SAE."""
+        if brought := self.brought(sae):
+            try:
+                return brought.of(features)
+            except LabelFileError as error:
+                self.packs[sae] = None
+                self.failures.append(Problem(f"calibration of {sae}", error.message, error.hint))
+        return {}
+
+    def brought(self, sae: str) -> Brought | None:
         """The calibration that came with an SAE, read when it is first asked for."""
         if sae not in self.packs:
             self.packs[sae] = None
@@ -520,10 +530,10 @@ def holds(sae: str, source: LabelSource) -> bool:
     return source.has(sae)
 
 
-def brought_by(sae: str, source: LabelSource) -> Whole | None:
+def brought_by(sae: str, source: LabelSource) -> Brought | None:
     """The calibration of an SAE that a source brings."""
     path = source.calibration(sae) if isinstance(source, CalibrationSource) else None
-    return from_pack(path) if path else None
+    return Brought(path) if path else None
 
 
 def calibrated_record(calibration: Calibration, origin: str) -> Message:
