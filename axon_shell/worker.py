@@ -203,9 +203,6 @@ class Worker:
     def calibrate_some(self) -> None:
         """Go on calibrating for a moment."""
         assert self.calibrating
-        if self.calibration["sae"] not in self.saes:
-            self.end_calibration("cancelled")  # something else was loaded: its memory is wanted
-            return
         try:
             self.tell_calibration(next(self.calibrating))
         except StopIteration:
@@ -422,6 +419,8 @@ class Worker:
 
     def free(self, model: ModelSpec, wanted: dict[str, SaeSpec]) -> None:
         """Let go of a model and of SAEs that are not asked for, so that their memory is free for what is."""
+        if self.calibrating and self.calibration["sae"] not in wanted:
+            self.end_calibration("cancelled")
         if self.model and self.model.spec.id != model.id:
             self.model, self.saes, self.promoter = None, {}, None
         self.saes = {name: sae for name, sae in self.saes.items() if name in wanted}

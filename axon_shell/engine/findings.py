@@ -75,6 +75,13 @@ class Firings:
         behind = np.r_[np.where(same, sample.ids[1:], NONE), NONE][: self.tokens]
         self.around = (sample.ids, before, behind)  # for each of PLACES
         self.held_out = sample.documents % HELD_OUT == HELD_OUT - 1
+        self.held_out_tokens = int(self.held_out.sum())
+        self.learnt, self.held = (self.totals(part) for part in (~self.held_out, self.held_out))
+
+    def totals(self, part: np.ndarray) -> list[np.ndarray]:
+        """How often each token stands at each of the places, in a part of the text."""
+        length = int(self.around[0].max(initial=0)) + 1
+        return [np.bincount(ids[part & (ids != NONE)], minlength=length) for ids in self.around]
 
     def of(self, feature: int) -> np.ndarray:
         """The tokens at which a feature fires, ascending."""
@@ -115,7 +122,7 @@ def findings(tally: Tally, piece: Piece) -> Generator[None, None, Findings]:
     known = list(scores.values())
     return Findings(
         features,
-        held_out=int(firings.held_out.sum()),
+        held_out=firings.held_out_tokens,
         score=rounded(float(np.mean([score for score, _, _ in known]))) if known else None,
         chance=rounded(float(np.mean([chance for _, chance, _ in known]))) if known else None,
         pairs=pairs,
@@ -153,8 +160,7 @@ def find_rule(firings: Firings, feature: int) -> Found | None:
     """The rule that tells best when a feature fires, on the text not held out; None where it fires too little."""
     at = firings.of(feature)
     at = at[~firings.held_out[at]]
-    everywhere = totals(firings, held_out=False)
-    others = int((~firings.held_out).sum()) - len(at)
+    others = firings.tokens - firings.held_out_tokens - len(at)
     if len(at) < FEWEST or not others:
         return None
     best: Found | None = None
@@ -163,7 +169,7 @@ def find_rule(firings: Firings, feature: int) -> Found | None:
         if tokens[0] == NONE:
             tokens, counts = tokens[1:], counts[1:]
         shares = counts / len(at)
-        gains = shares - (everywhere[place][tokens] - counts) / others
+        gains = shares - (firings.learnt[place][tokens] - counts) / others
         chosen = np.lexsort((tokens, -gains))[:RULE_TOKENS]
         chosen = chosen[(gains[chosen] >= LOWEST_GAIN) | (np.arange(len(chosen)) == 0)]
         if len(chosen) and gains[chosen[0]] > 0:
@@ -173,48 +179,36 @@ def find_rule(firings: Firings, feature: int) -> Found | None:
     return best
 
 
-def totals(firings: Firings, held_out: bool) -> list[np.ndarray]:
-    """How often each token stands at each of the places, in one part of the text."""
-    known: dict[bool, list[np.ndarray]] = vars(firings).setdefault("totals", {})
-    if held_out not in known:
-        part = firings.held_out == held_out
-        length = int(firings.around[0].max(initial=0)) + 1
-        known[held_out] = [np.bincount(ids[part & (ids != NONE)], minlength=length) for ids in firings.around]
-    return known[held_out]
-
-
 Scores = dict[int, tuple[float, float, int]]
 
 
 def scored(firings: Firings, rules: list[Found | None]) -> Generator[None, None, Scores]:
     """Of features that fire often enough in the held-out text: their rule's score, that of others', their firings."""
-    everywhere = totals(firings, held_out=True) if firings.tokens else []
-    tokens = int(firings.held_out.sum())
     with_rule = {feature: rule for feature, rule in enumerate(rules) if rule}
     chance = np.random.default_rng(0)
     found: Scores = {}
-    counted = [np.zeros(len(totals_here), np.int64) for totals_here in everywhere]
-    known = {feature: rule.tokens[rule.tokens < len(counted[0])] for feature, rule in with_rule.items()}
+    names = np.array(list(with_rule))
+    counted = [np.zeros_like(totals) for totals in firings.held]
     for feature in with_rule:
         yield
         at = firings.of(feature)
         at = at[firings.held_out[at]]
-        others = tokens - len(at)
+        others = firings.held_out_tokens - len(at)
         if len(at) < FEWEST_HELD_OUT or not others:
             continue
         own = [ids[at] for ids in firings.around]
         for counts, ids in zip(counted, own, strict=True):
             np.add.at(counts, ids[ids != NONE], 1)
 
-        def score(other: int, firings: int = len(at), others: int = others) -> float:
-            place, tokens = with_rule[other].place, known[other]
-            hits, there = int(counted[place][tokens].sum()), int(everywhere[place][tokens].sum())
-            return (1 + hits / firings - (there - hits) / others) / 2
+        def score(rule: Found, fires: int = len(at), others: int = others) -> float:
+            hits = int(counted[rule.place][rule.tokens].sum())
+            there = int(firings.held[rule.place][rule.tokens].sum())
+            return (1 + hits / fires - (there - hits) / others) / 2
 
-        tried = chance.choice(list(with_rule), min(OTHERS, len(with_rule)), replace=False)
-        other = [score(one) for one in tried.tolist() if one != feature]
+        tried = names[chance.integers(len(names), size=OTHERS)].tolist()
+        other = [score(with_rule[one]) for one in tried if one != feature]
         if other:
-            found[feature] = score(feature), float(np.mean(other)), len(at)
+            found[feature] = score(with_rule[feature]), float(np.mean(other)), len(at)
         for counts, ids in zip(counted, own, strict=True):
             counts[ids[ids != NONE]] = 0
     return found
