@@ -25,6 +25,7 @@ from axon_shell.store import Store
 from axon_shell.worker import Worker
 
 SAE, OTHER = "random/first", "second/first"
+pytestmark = pytest.mark.timeout(600)  # a calibration takes a while on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +62,9 @@ def run(bridge: Bridge, tokens: int = 5, model: str = "random") -> dict[str, Any
 def test_texts_that_are_sent_calibrate_and_a_session_does_not_wait_for_the_end(bridge: Bridge, home: Path) -> None:
     assert ask(bridge, "calibration", sae=SAE)["calibration"] is None
     after = last(bridge)
-    ask(bridge, "calibrate", sae=SAE, source="texts", texts=texts(2_500))
+    ask(bridge, "calibrate", sae=SAE, source="texts", texts=texts(1_000))
     assert refused(bridge, "calibrate", sae=SAE, source="sessions")["kind"] == "busy"
-    events_until(bridge, after, lambda event: event.get("tokens", 0) > 0)
+    events_until(bridge, after, lambda event: event.get("tokens", 0) > 0, 300)
     session = run(bridge)["session"]
     seen = events_until(bridge, after, ended, 300)
     kinds = [event["kind"] for event in seen]
@@ -90,25 +91,25 @@ def test_it_is_cancelled_and_goes_on(bridge: Bridge, home: Path, monkeypatch: py
     monkeypatch.setattr(calibrating, "KEEP_SHARE", 1e9)
     assert refused(bridge, "resume_calibration", sae=SAE)["kind"] == "not_found"
     after = last(bridge)
-    ask(bridge, "calibrate", sae=SAE, source="texts", texts=texts(1_500), tokens=10**9)
-    events_until(bridge, after, lambda event: event.get("tokens", 0) > 0)
+    ask(bridge, "calibrate", sae=SAE, source="texts", texts=texts(1_000), tokens=10**9)
+    events_until(bridge, after, lambda event: event.get("tokens", 0) > 0, 300)
     ask(bridge, "cancel_calibration")
-    seen = events_until(bridge, after, ended)
+    seen = events_until(bridge, after, ended, 300)
     assert seen[-1]["state"] == "cancelled"
     kept = ask(bridge, "calibration", sae=SAE)["kept"]
     assert kept["tokens"] > 0
     ask(bridge, "resume_calibration", sae=SAE)
     done = next(event for event in events_until(bridge, last(bridge), ended, 300) if ended(event))
     assert done["state"] == "done"
-    assert done["documents"] == 1_500
+    assert done["documents"] == 1_000
 
 
 def test_loading_another_model_leaves_it_off(bridge: Bridge, home: Path) -> None:
     after = last(bridge)
-    ask(bridge, "calibrate", sae=SAE, source="texts", texts=texts(3_000))
-    events_until(bridge, after, lambda event: event.get("tokens", 0) > 0)
+    ask(bridge, "calibrate", sae=SAE, source="texts", texts=texts(1_000))
+    events_until(bridge, after, lambda event: event.get("tokens", 0) > 0, 300)
     ask(bridge, "load", model="second", saes=[OTHER])
-    seen = events_until(bridge, after, ended)
+    seen = events_until(bridge, after, ended, 300)
     assert seen[-1]["state"] == "cancelled"
     assert ask(bridge, "calibration", sae=SAE)["kept"]["tokens"] > 0
 
@@ -116,10 +117,10 @@ def test_loading_another_model_leaves_it_off(bridge: Bridge, home: Path) -> None
 def test_the_texts_of_sessions_are_a_corpus_and_too_few_are_told(bridge: Bridge, home: Path) -> None:
     after = last(bridge)
     run(bridge, 30)
-    events_until(bridge, after, lambda event: event["kind"] == "sessions_changed")
+    events_until(bridge, after, lambda event: event["kind"] == "sessions_changed", 300)
     after = last(bridge)
     ask(bridge, "calibrate", sae=SAE, source="sessions")
-    failed = next(event for event in events_until(bridge, after, ended) if ended(event))
+    failed = next(event for event in events_until(bridge, after, ended, 300) if ended(event))
     assert failed["state"] == "failed"
     assert "little can be said" in failed["error"]["message"] and failed["error"]["hint"]
     assert ask(bridge, "calibration", sae=SAE)["busy"] is False

@@ -504,8 +504,8 @@ def test_in_the_terminal(tmp_path: Path) -> None:
     assert messages[-1]["state"] == "done" and 2_500 <= messages[-1]["tokens"] < 3_500
     status = json.loads(run("labels", "status", "tiny-world/2-res", "--json").stdout)
     assert status[0]["calibration"]["corpus"] == "w.jsonl"
-    shown = run("labels", "show", "tiny-world/2-res", "20")
-    assert "fires after “ ate”" in shown.stdout
+    shown = run("labels", "show", "tiny-world/2-res", "262")
+    assert "fires on " in shown.stdout and "balanced accuracy" in shown.stdout
     for words, message in (
         (("--corpus", str(tmp_path / "empty")), "holds no texts"),
         (("--corpus", str(tmp_path / "no")), "no file or folder"),

@@ -493,11 +493,16 @@ def test_a_run_names_what_nobody_described_by_its_tokens(shell: Bridge, ran: tup
             assert (kept[feature].peak, kept[feature].chance) == (pytest.approx(peak, abs=1e-3), chance)
             name_told = names[name][feature]
             assert (name_told["label_state"], name_told["label_origin"]) == ("unlabelled", "automatic")
-            if kept[feature].peak >= chance:
+            measured = shell.labels.measured(name, [feature]).get(feature)  # Tiny World comes calibrated
+            rule = measured.rule if measured else None
+            if kept[feature].peak >= chance and not (rule and rule.clear):
                 assert name_told["label"].startswith("promotes “") and decoded[0].strip() in name_told["label"]
             else:
-                shown = ", ".join(f"“{piece}”" for piece, _, _ in pieces[feature][:3])
-                assert name_told["label"] == f"fires on {shown}".replace("\n", "↵")
+                where = rule.place if rule else "on"
+                firing = rule.tokens if rule else pieces[feature]
+                shown = ", ".join(f"“{piece}”" for piece, *_ in firing[:3]).replace("\n", "↵")
+                among = ", among much else," if rule and not rule.clear else ""
+                assert name_told["label"].startswith(f"fires{among} {where} {shown}")
             strongest = max(
                 (one["activation"], step["piece"])
                 for step in steps_of(events)
@@ -648,6 +653,7 @@ def test_how_many_labels_there_are(shell: Bridge, ran: tuple[str, list[dict]]) -
     measured = json.loads((REPOSITORY / "plugins" / "tiny_world" / "labels" / "2-res.json").read_text())["features"]
     labelled = sum(1 for one in measured if one["label"])
     assert answer.pop("automatic") >= len(undescribed(events)[SAE])
+    assert answer.pop("calibration")["tokens"] > 100_000
     assert answer == {
         "sae": SAE,
         "set": None,
@@ -679,10 +685,12 @@ def test_names_and_everything_about_a_feature(shell: Bridge, ran: tuple[str, lis
     assert {one["label_state"] for one in names.values()} == {"labelled", "unlabelled"}
     record = ask(shell, "feature", sae=SAE, feature=feature)
     assert record["label"] == record["labels"][0] and record["label"].keys() == LABEL_FIELDS
-    assert {one["method"] for one in record["labels"]} == {"promoted tokens", "tokens it fires on"}
+    assert {one["method"] for one in record["labels"]} == {"promoted tokens", "tokens it fires on, in a corpus"}
     assert (record["own"], record["details_state"], record["publisher"]) == (None, "absent", None)
     details = record["details"]
-    assert details["promoted_origin"] == "automatic" and details["contexts"] == []
+    assert details["promoted_origin"] == "automatic" and details["origin"] == "measured elsewhere"
+    assert all(len(one["tokens"]) == len(one["activations"]) for one in details["contexts"])
+    assert len(details["contexts"]) > 1 and record["calibration"]["fires"] > 1
     assert len(details["promoted"]) == len(details["suppressed"]) == 10
     weights = [weight for _, weight in details["promoted"]]
     assert weights == sorted(weights, reverse=True) and details["suppressed"][0][1] < 0
