@@ -23,7 +23,7 @@ from pathlib import Path
 from world import documents
 
 SAES = ("0-res", "2-res", "3-res")
-KEPT = {"strongest": 4, "random": 2, "pairs": 12}  # of each feature
+KEPT = {"strongest": 4, "random": 2, "pairs": 10}  # of each feature
 DOCUMENTS = 20_000  # more than are read
 
 
@@ -62,13 +62,20 @@ def write(pack: Path, smaller: Path) -> None:
     for row in rows:
         measured = row["c"]
         for name in ("strongest", "random"):
-            measured[name] = measured.get(name, [])[: KEPT[name]]
-        measured["pairs"] = [column[: KEPT["pairs"]] for column in measured.get("pairs", [])]
+            kept = measured.get(name, [])[: KEPT[name]]
+            measured[name] = [[tokens, [short(value) for value in values]] for tokens, values in kept]
+        others, together, lift, q = (column[: KEPT["pairs"]] for column in measured.get("pairs") or [[]] * 4)
+        measured["pairs"] = [others, together, list(map(short, lift)), [float(f"{value:.0e}") for value in q]]
         lines.append(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
     header |= {"rows": len(lines), "sha256": hashlib.sha256(b"".join(lines)).hexdigest()}
     content = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode() + b"\n" + b"".join(lines)
     smaller.write_bytes(lzma.compress(content, preset=9 | lzma.PRESET_EXTREME))
     print(f"{smaller} ({smaller.stat().st_size:,} bytes)")
+
+
+def short(value: float) -> float:
+    """A number with two digits that count; 0 without a point."""
+    return float(f"{value:.2g}") if value else 0
 
 
 if __name__ == "__main__":
