@@ -198,7 +198,7 @@ def test_ones_own_labels_go_to_another_machine(home: Path, tmp_path: Path, monke
     assert told("import", str(path)) == f"{SAE}: 1 labels and 0 of your own imported\n"
     assert asked("show", SAE, "735")["labels"][0]["origin"] == "pack" and asked("show", SAE, "735")["note"] == ""
     assert asked("import", str(path), "--own", "--sae", SAE) == {
-        **{"sae": SAE, "label_set": SAE, "labels": 0, "own": 2, "passed_over": 0}
+        **{"sae": SAE, "label_set": SAE, "labels": 0, "own": 2, "passed_over": 0, "measured": 0}
     }
     shown = asked("show", SAE, "735")
     assert (shown["labels"][0]["text"], shown["labels"][0]["origin"]) == ("a preposition", "you")
@@ -248,7 +248,8 @@ def test_neuronpedias_own_files_can_be_imported(site: LocalNeuronpedia, home: Pa
 
 def test_every_label_of_a_feature_with_its_worth(home: Path) -> None:
     shown = asked("show", SAE, "6")
-    (label,) = shown["labels"]
+    label, *guesses = shown["labels"]
+    assert [one["score_name"] for one in guesses] == ["balanced accuracy"]  # Tiny World comes calibrated
     assert (shown["state"], label["text"], label["origin"], label["score_name"]) == (
         "labelled",
         PARIS,
