@@ -69,7 +69,7 @@ class Worker:
         self.promoter: session.Promoter | None = None  # of the model
         self.unnamed: dict[tuple[str, int], None] = {}  # features of SAEs whose promoted tokens are to be worked out
         self.calibrating: Generator[Message, None, None] | None = None
-        self.told = 0.0  # when how far it is was told last
+        self.calibration_told = 0.0  # when how far it is was told last
         self.calibration: Message = IDLE  # what was told last of the calibration that goes on, or went on last
         self.stopping = threading.Event()
         self.wish = object()  # stands for what was asked to be loaded last: only that is wanted
@@ -224,8 +224,8 @@ class Worker:
         """Put how far a calibration is into the event log, a few times a second."""
         fresh = message["state"] != self.calibration["state"]
         self.calibration = message
-        if fresh or time.monotonic() > self.told + TELL_EVERY:
-            self.told = time.monotonic()
+        if fresh or time.monotonic() > self.calibration_told + TELL_EVERY:
+            self.calibration_told = time.monotonic()
             self.events.put(message)
 
     def name_some(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from time import perf_counter
 
 import numpy as np
@@ -22,7 +21,7 @@ from .tally import Block, Tally
 
 ROW = 128  # tokens that are read together, BOS included: most SAEs were trained on as many
 BLOCK = 8_192  # tokens, after which they are counted
-DOCUMENTS = 16  # tokenized at a time
+DOCUMENTS, CHARACTERS = 16, 10_000  # tokenized at a time
 NUMBERS = 8_000_000  # activations, most of them 0, that are held at a time
 
 
@@ -50,7 +49,7 @@ def count(model: Model, sae: Sae, documents: Iterable[str], tally: Tally, most: 
         of: list[int] = []
         number = tally.documents
         while not done and sum(map(len, rows)) < min(BLOCK, most - tally.tokens):
-            texts = list(islice(source, DOCUMENTS))
+            texts = taken(source)
             done = not texts
             for ids in tokenized(model, texts):
                 new = list(in_rows(ids, bos, length))
@@ -73,6 +72,16 @@ def count(model: Model, sae: Sae, documents: Iterable[str], tally: Tally, most: 
         speed.seconds += perf_counter() - began
         done = done or tally.tokens >= most
         yield True
+
+
+def taken(source: Iterator[str]) -> list[str]:
+    """The next few documents; fewer where they are long."""
+    texts: list[str] = []
+    for text in source:
+        texts.append(text)
+        if len(texts) == DOCUMENTS or sum(map(len, texts)) >= CHARACTERS:
+            break
+    return texts
 
 
 def tokenized(model: Model, texts: Sequence[str]) -> list[list[int]]:
