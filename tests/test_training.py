@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -172,10 +173,10 @@ def test_stopped_and_resumed_is_the_same_as_never_stopped(
     settings = replace(FEW, architecture=architecture)
     messages(model, text, "whole", settings)
     for times in range(3):
-        *_, last = messages(model, text, "parts", settings, stopped=stop_after(9 - times), resume=times > 0)
+        *_, last = messages(model, text, "parts", settings, stopped=stop_after(7 - times), resume=times > 0)
         assert last["kind"] == "stopped" and (unfinished("random", "parts") / STATE).exists()
     start, *_, end = messages(model, text, "parts", settings, resume=True)
-    assert start["resumed_at"] == 24 * BATCH and end["kind"] == "end"
+    assert start["resumed_at"] == 18 * BATCH and end["kind"] == "end"
     whole, parts = (load_file(done("random", name) / "sae_weights.safetensors") for name in ("whole", "parts"))
     for key in whole:
         assert torch.allclose(whole[key], parts[key], atol=1e-6), key
@@ -204,17 +205,18 @@ def test_a_full_disk_is_told_and_the_checkpoint_before_stays(model: Model, text:
     messages(model, text, stopped=stop_after(3))
     path = unfinished("random", "new") / STATE
     before = path.read_bytes()
-    path.with_suffix(".new").symlink_to("/dev/full")
-    with pytest.raises(TrainingError, match=r"cannot be written: .*No space left"):
-        messages(model, text, stopped=stop_after(3), resume=True)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))  # a file cannot grow, as on a full disk
+    try:
+        with pytest.raises(TrainingError, match=r"cannot be written: .*File too large"):
+            messages(model, text, stopped=stop_after(3), resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
-    path.with_suffix(".new").unlink()
     assert messages(model, text, resume=True)[-1]["kind"] == "end"
 
 
-@pytest.mark.parametrize(
-    ("words", "says"), [("", "no text"), ("the cat", "too little text"), ("the cat sat " * 150, "too few words")]
-)
+@pytest.mark.parametrize(("words", "says"), [("", "no text"), ("the cat", "too little text")])
 def test_too_little_text_is_told(model: Model, tmp_path: Path, words: str, says: str):
     path = tmp_path / "little.txt"
     path.write_text(words)
