@@ -721,7 +721,7 @@ def test_a_prompt_that_is_typed_is_read_like_a_run_and_not_stored(bridge: Bridge
     strengths = [[(f["feature"], f["activation"]) for f in step["saes"][SAE]["features"]] for step in (newest, last)]
     assert strengths[0] == strengths[1] and newest["alternatives"] == last["alternatives"]
 
-    asked = {"sae": SAE, "by": "count", "position": last["position"]}
+    asked = {"sae": SAE, "by": "co-activation", "position": last["position"]}
     drawn = ask(bridge, "graph", session=start["session"], **asked)
     assert drawn["nodes"] and drawn == ask(bridge, "graph", session=uid, **asked)
     assert ask(bridge, "messages", session=start["session"])["messages"] == [start, *steps, end]
