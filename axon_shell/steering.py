@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .errors import InvalidSetting
@@ -14,9 +15,9 @@ from .store import Store
 Maximum = Callable[[str, int], float]  # an SAE and a feature to the feature's known maximum
 FORM = "Write SAE:FEATURE:add=X, SAE:FEATURE:set=X or SAE:FEATURE:ablate; 2x is twice the feature's maximum."
 READ_AFTER = "The session is steered. What SAEs read is read after the edits, at their own place too."
-# When a text counts as fallen apart: over any 16 new tokens in a row. Of 115 texts of Tiny World's own, half of them
-# lists of similar sentences, none had fewer than 6 different ones, nor a mean entropy above a fifth of chance's. A low
-# entropy is no sign: the model is as sure of its facts as of a word that it cannot leave.
+# When a text counts as fallen apart: over any 16 new tokens in a row. Of 115 texts that Tiny World wrote unsteered none
+# had fewer than 6 different ones, nor a mean entropy above a fifth of chance's. A low entropy is no sign: the model is
+# as sure of its facts as of a word that it cannot leave.
 WINDOW, FEWEST = 16, 5
 UNDECIDED = 0.5  # mean entropy, as a share of that of pure chance
 
@@ -33,14 +34,11 @@ def edit_of(text: str, start: int, maximum: Maximum) -> Edit:
         raise InvalidSetting(f"{text!r:.80} is no edit.", FORM)
     times = value.endswith(("x", "×"))
     try:
-        number = float(value.rstrip("x×") if equals else 0)
+        number = float((value[:-1] if times else value) if equals else 0)
+        edit = Edit(sae, int(feature), kind, number, start)
     except ValueError as error:
-        raise InvalidSetting(f"{value!r:.40} is no strength.", FORM) from error
-    return (
-        edit_in_maxima(sae, int(feature), kind, number, start, maximum)
-        if times
-        else Edit(sae, int(feature), kind, number, start)
-    )
+        raise InvalidSetting(f"{text!r:.80} is no edit.", FORM) from error
+    return in_maxima(edit, number, maximum) if times else edit
 
 
 def edit_from(record: Mapping[str, Any], maximum: Maximum) -> Edit:
@@ -57,13 +55,13 @@ def edit_from(record: Mapping[str, Any], maximum: Maximum) -> Edit:
     edit = Edit(**given)  # what is given is checked before anything is looked up
     if times is None:
         return edit
-    return edit_in_maxima(edit.sae, edit.feature, edit.kind, times, edit.start, maximum)
+    return in_maxima(edit, times, maximum)
 
 
-def edit_in_maxima(sae: str, feature: int, kind: str, times: float, start: int, maximum: Maximum) -> Edit:
-    """An edit whose value is so many times the known maximum of the feature."""
-    checked = Edit(sae, feature, kind, times, start)
-    return Edit(sae, feature, kind, checked.value * maximum(sae, feature), start)
+def in_maxima(edit: Edit, times: float, maximum: Maximum) -> Edit:
+    """An edit with so many times the known maximum of its feature as its value."""
+    checked = replace(edit, value=times)
+    return replace(checked, value=checked.value * maximum(edit.sae, edit.feature))
 
 
 def known_maximum(labels: Labels, store: Store) -> Maximum:

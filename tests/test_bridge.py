@@ -372,13 +372,11 @@ def test_sessions_are_found_changed_deleted_and_brought_back(bridge: Bridge):
 def test_a_past_session_is_steered_from_a_position_on(bridge: Bridge):
     """The same prompt, seed and settings: until the edit begins the same tokens, and both side by side."""
     hot = {"max_tokens": 8, "seed": 1, "temperature": 1.5}
-    plain = ask(bridge, "run", **run(bridge, settings=hot))["session"]
-    last = events_until(bridge, 0, lambda e: finished(e))[-1]["seq"]
+    plain = run_to_end(bridge, settings=hot)
     steps = [m for m in bridge.store.messages(plain) if m["kind"] == "step"]
     start = next(step["position"] for step in steps if not step["is_prompt"]) + 2
     edits = [{"sae": SAE, "feature": 3, "kind": "add", "value": 60, "start": start}]
-    again = ask(bridge, "run", **run(bridge, settings=hot, edits=edits, parent=plain, position=start))["session"]
-    events_until(bridge, last, finished)
+    again = run_to_end(bridge, settings=hot, edits=edits, parent=plain, position=start)
     message = bridge.store.messages(again)[0]
     assert message["edits"] == edits and message["parent"] == {"session": plain, "position": start}
     found = ask(bridge, "compare", a=plain, b=again)

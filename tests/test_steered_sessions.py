@@ -144,7 +144,7 @@ NO_EDITS = """m/a m/a:3 m/a:3:add m/a:3:ablate=2 m/a:3:ablate= m/a:x:add=2 :3:ad
 m/a:3:add=nan m/a:3:add=infx m/a:-3:add=2 m/a:3:double=2 m/a:3:add=x m/a:3:add=1e9"""
 
 
-@pytest.mark.parametrize("text", ["", *NO_EDITS.split()])
+@pytest.mark.parametrize("text", ["", f"m/a:{'9' * 5000}:ablate", "m/a:3:add=2xx", *NO_EDITS.split()])
 def test_what_is_no_edit_is_told(text: str) -> None:
     with pytest.raises(InvalidSetting) as error:
         edit_of(text, 0, ten)
