@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import homes
 from .config import SaeEntry
-from .errors import InvalidSetting
+from .errors import InvalidSetting, StoreError
 
 ARCHITECTURES = {
     "batchtopk": "the strongest activations of a whole batch fire, so that a token may have more or fewer features",
@@ -75,6 +75,18 @@ def done(model: str, name: str) -> Path:
 def unfinished(model: str, name: str) -> Path:
     """The folder of an SAE in training: its checkpoint."""
     return homes.data() / "training" / model / name
+
+
+def written(model: str, name: str, texts: Iterable[str]) -> Path:
+    """Texts that lie in no file as one, where the training of an SAE can go on with them. Raises StoreError."""
+    path = unfinished(model, f"{name}.jsonl")  # beside the checkpoint
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}.", "Free some space.") from error
+    return path
 
 
 def trained() -> Iterator[SaeEntry]:

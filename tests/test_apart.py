@@ -60,10 +60,9 @@ def bridge(home: Path) -> Iterator[Bridge]:
 
 
 @pytest.mark.timeout(600)
-def test_the_page_trains_an_sae_stops_and_goes_on_and_then_has_it(bridge: Bridge, tmp_path: Path):
-    corpus = tmp_path / "corpus.txt"
-    corpus.write_text("The capital of France is Paris. In Japan people speak Japanese. 3 + 4 = 7.\n" * 400)
-    wanted = {"model": "tiny-world", "hook": HOOK, "corpus": str(corpus), "name": "mine"}
+def test_the_page_trains_an_sae_stops_and_goes_on_and_then_has_it(bridge: Bridge):
+    texts = ["The capital of France is Paris. In Japan people speak Japanese. 3 + 4 = 7.\n" * 10] * 40
+    wanted = {"model": "tiny-world", "hook": HOOK, "texts": texts, "name": "mine"}
     choices = ask(bridge, "training_choices")
     assert set(choices["ranges"]) < set(choices["settings"]) and "batchtopk" in choices["architectures"]
 
@@ -79,7 +78,7 @@ def test_the_page_trains_an_sae_stops_and_goes_on_and_then_has_it(bridge: Bridge
     assert ask(bridge, "stop_training") == {"stopping": True}
     events = events_until(bridge, last, lambda event: event.get("state") == "stopped", 300)
     eventually(lambda: not bridge.worker.apart.busy)
-    ask(bridge, "train_sae", **wanted, settings={}, resume=True)
+    ask(bridge, "train_sae", model="tiny-world", hook=HOOK, name="mine", settings={}, resume=True)
     events = events_until(bridge, events[-1]["seq"], lambda event: event.get("state") == "end", 300)
     end = next(event for event in events if event.get("state") == "end")
     assert end["sae"] == "tiny-world/mine" and 0 < end["quality"]["unexplained"] < 2
@@ -97,6 +96,6 @@ def test_the_page_trains_an_sae_stops_and_goes_on_and_then_has_it(bridge: Bridge
     ],
 )
 def test_what_the_page_may_not_train_is_refused_at_once(bridge: Bridge, wrong: dict[str, Any], says: str):
-    asked = {"model": "tiny-world", "hook": HOOK, "corpus": "x", "settings": {}} | wrong
+    asked = {"model": "tiny-world", "hook": HOOK, "texts": ["x"], "settings": {}} | wrong
     assert says in refused(bridge, "train_sae", **asked)["message"]
     assert not bridge.worker.apart.busy

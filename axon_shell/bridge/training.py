@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
-from ..errors import InvalidSetting
+from ..errors import Busy, InvalidSetting, Refused
 from ..plugins import add_trained, require_installed
-from ..training import ARCHITECTURES, RANGES, TrainingSettings, name_for, require_name
+from ..training import ARCHITECTURES, RANGES, TrainingSettings, name_for, require_name, written
 from .part import Part
+
+LARGEST = 15_000_000  # characters of all texts together; the server takes little more in one call
 
 
 class Training(Part):
@@ -19,9 +21,18 @@ class Training(Part):
         return {"architectures": ARCHITECTURES, "settings": asdict(TrainingSettings()), "ranges": RANGES}
 
     def train_sae(
-        self, model: str, hook: str, corpus: str, settings: dict[str, Any], name: str = "", resume: bool = False
+        self,
+        model: str,
+        hook: str,
+        settings: dict[str, Any],
+        texts: list[str] | None = None,
+        name: str = "",
+        resume: bool = False,
     ) -> dict[str, Any]:
-        """Train an SAE on a file or folder of text; "training" events tell how it goes, and its end or failure."""
+        """Train an SAE on texts that the page sends; "training" events tell how it goes, and its end or failure.
+
+        No file is read that the page names; `resume` goes on with the texts that were sent when it began.
+        """
         spec = self.catalogue.model(model)
         require_installed(spec, [])
         known = {field.name for field in fields(TrainingSettings)}
@@ -30,7 +41,13 @@ class Training(Part):
         name = name or name_for(hook, TrainingSettings(**settings))
         require_name(name)
         options = [f"--{key}={value}" for key, value in settings.items()]
-        options += [f"--corpus={corpus}", f"--name={name}", *(["--resume"] if resume else [])]
+        if self.worker.apart.busy:
+            raise Busy("An SAE is being trained already.", "Stop that, or wait until it ends.")
+        if sum(map(len, texts or ())) > LARGEST:
+            hint = "`axon-shell train-sae` takes files of any size."
+            raise Refused(f"The texts are longer than {LARGEST:,} characters together.", hint)
+        options += ["--resume"] if resume else [f"--corpus={written(spec.id, name, texts or [])}"]
+        options += [f"--name={name}"]
         sae = f"{spec.id}/{name}"
         self.worker.train(sae, ["train-sae", *options, "--", spec.id, hook], lambda: add_trained(self.catalogue))
         return {"sae": sae}
