@@ -84,7 +84,7 @@ def test_a_session_is_steered_from_the_cursor_on_and_compared(page: Page):
     page.locator("#steer-times").fill("4")
     page.select_option("#steer-from", "cursor")
     page.click("#steer")
-    expect(page.locator("#steering .edit")).to_contain_text("hold 4 ×")
+    expect(page.locator("#steering .edit")).to_contain_text("hold 4 × the capital city Rome is next")
     expect(page.locator("#steering .edit")).to_contain_text("from token 5 on")
     without = page.evaluate("() => window.__app.state.session.uid")
     page.click("#steer-this")

@@ -144,7 +144,7 @@ export function createActions(state, bridge) {
     state.emit('running');
     try {
       const { session = null, position = null } = state.parent ?? {};
-      const edits = state.steers.map(({ times, ...edit }) => ({
+      const edits = state.steers.map(({ times, name, ...edit }) => ({
         ...edit,
         ...(edit.kind === 'ablate' ? {} : { times_maximum: times }),
       }));

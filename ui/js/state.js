@@ -58,7 +58,7 @@ export const VIEW = {
 
 /**
  * What the next run does with a feature, in units of the feature's known maximum, from a position on.
- * @typedef {{sae: string, feature: number, kind: "add" | "set" | "ablate", times: number, start: number}} Steer
+ * @typedef {{sae: string, feature: number, name: string, kind: "add" | "set" | "ablate", times: number, start: number}} Steer
  */
 
 /** @typedef {string} ColorBy  "feature", "unexplained", or an analysis as `byAnalysis` writes it */

@@ -69,7 +69,12 @@ export function steerPart(state) {
     if (!state.feature) return;
     const { sae, feature } = state.feature;
     const start = from.value === 'cursor' ? Math.max(0, state.t) : 0;
-    state.steer({ sae, feature, kind: kind.value, times: kind.value === 'ablate' ? 0 : Number(times.value), start });
+    const name = $('feature').querySelector('h2').textContent;
+    state.steer({
+      ...{ sae, feature, name, start },
+      kind: kind.value,
+      times: kind.value === 'ablate' ? 0 : Number(times.value),
+    });
   });
   return element;
 }
@@ -158,22 +163,22 @@ export function steeringPanel(state, actions, comparison) {
     el(
       'span',
       { className: 'edit' },
-      saying(kind, kind === 'ablate' ? '' : `${value > 0 ? '+' : ''}${value.toFixed(1)}`, sae, feature, start),
+      saying(kind, kind === 'ablate' ? '' : `${value > 0 ? '+' : ''}${value.toFixed(1)}`, called(sae, feature), start),
     );
 
   /** @param {Steer} steer */
-  const says = ({ sae, feature, kind, times, start }) =>
-    saying(kind, kind === 'ablate' ? '' : `${times > 0 && kind === 'add' ? '+' : ''}${times} ×`, sae, feature, start);
+  const says = ({ name, kind, times, start }) =>
+    saying(kind, kind === 'ablate' ? '' : `${times > 0 && kind === 'add' ? '+' : ''}${times} ×`, name, start);
 
-  /** @param {Steer['kind']} kind @param {string} much @param {string} sae @param {number} feature @param {number} start */
-  function saying(kind, much, sae, feature, start) {
+  /** What a feature is called here. @param {string} sae @param {number} feature */
+  function called(sae, feature) {
     const name = state.names.get(sae)?.get(feature) ?? nameIn(state.session, sae, feature);
-    const where = start ? ` from token ${start} on` : '';
-    return `${KINDS[kind].name} ${much} ${featureName(feature, name?.label ?? null, name?.label_state)}${where}`.replace(
-      '  ',
-      ' ',
-    );
+    return featureName(feature, name?.label ?? null, name?.label_state);
   }
+
+  /** @param {Steer['kind']} kind @param {string} much @param {string} name @param {number} start */
+  const saying = (kind, much, name, start) =>
+    [KINDS[kind].name, much, name, start ? `from token ${start} on` : ''].filter(Boolean).join(' ');
 
   /** The session on screen once more, steered. */
   function steerThis() {
