@@ -441,12 +441,12 @@ def test_tiny_world_comes_calibrated(shipped: Labels, source: str) -> None:
     assert about.pairs_by_chance < 0.05 * about.pairs
     _, rates = shipped.base_rates(sae, range(1280)) or (0, {})
     measured = shipped.measured(sae, range(1280))
-    # Another program measured the density of each on another text.
+    # Another program measured the density of each on another text, in rows of several documents.
     known = {feature: shipped.statistics(sae, feature)["density"] for feature in range(1280)}
     frequent = [feature for feature in known if known[feature] > 0.002]
     off = [abs(rates[feature] / known[feature] - 1) for feature in frequent]
     assert len(frequent) > 200
-    assert sorted(off)[int(0.9 * len(off))] < 0.25
+    assert sorted(off)[len(off) // 2] < 0.15 and sorted(off)[int(0.9 * len(off))] < 0.4
     assert all(measured[feature].strongest and measured[feature].random for feature in frequent)
 
 
@@ -505,7 +505,7 @@ def test_in_the_terminal(tmp_path: Path) -> None:
     status = json.loads(run("labels", "status", "tiny-world/2-res", "--json").stdout)
     assert status[0]["calibration"]["corpus"] == "w.jsonl"
     shown = run("labels", "show", "tiny-world/2-res", "262")
-    assert "fires on " in shown.stdout and "balanced accuracy" in shown.stdout
+    assert "fires" in shown.stdout and "tokens it fires on, in a corpus" in shown.stdout
     for words, message in (
         (("--corpus", str(tmp_path / "empty")), "holds no texts"),
         (("--corpus", str(tmp_path / "no")), "no file or folder"),

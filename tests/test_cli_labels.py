@@ -249,7 +249,7 @@ def test_neuronpedias_own_files_can_be_imported(site: LocalNeuronpedia, home: Pa
 def test_every_label_of_a_feature_with_its_worth(home: Path) -> None:
     shown = asked("show", SAE, "6")
     label, *guesses = shown["labels"]
-    assert [one["score_name"] for one in guesses] == ["balanced accuracy"]  # Tiny World comes calibrated
+    assert [one["method"] for one in guesses] == ["tokens it fires on, in a corpus"]  # Tiny World comes calibrated
     assert (shown["state"], label["text"], label["origin"], label["score_name"]) == (
         "labelled",
         PARIS,
