@@ -52,7 +52,8 @@ export class Scene2D {
       .onNodeHover((/** @type {Item | null} */ item) => handlers.hover(item))
       .onRenderFramePost(() => handlers.frame())
       .onZoom(() => handlers.frame())
-      .onEngineTick(() => this.#framed && this.#frame(0));
+      .onEngineTick(() => this.#framed && this.#frame(0))
+      .onEngineStop(() => this.#framed && this.#frame(0));
     this.heat = setForces(graph, () => this.#items, -1);
     graph.d3Force('charge').strength(-70);
     for (const event of ['wheel', 'pointerdown']) {
@@ -98,7 +99,6 @@ export class Scene2D {
   setData(items, ties, how) {
     this.#items = items;
     feed(this.graph, this.heat, items, ties, how);
-    if (how.settle) setTimeout(() => this.#framed && this.#frame(0), 30);
   }
 
   /** Nobody moves any more. */
@@ -120,6 +120,7 @@ export class Scene2D {
   /** @param {number} width @param {number} height */
   resize(width, height) {
     this.graph.width(width).height(height);
+    if (this.#framed) this.#frame(0);
   }
 
   /** @param {number} ms */
@@ -133,6 +134,11 @@ export class Scene2D {
     const [width, height] = [Math.max(80, xs[high] - xs[low]), Math.max(80, ys[high] - ys[low])];
     this.graph.centerAt((xs[high] + xs[low]) / 2, (ys[high] + ys[low]) / 2, ms);
     this.graph.zoom(Math.min(4, 0.84 * Math.min(this.graph.width() / width, this.graph.height() / height)), ms);
+  }
+
+  /** All is kept in view again, whatever the user did with the camera. */
+  follow() {
+    this.#framed = true;
   }
 
   /** @param {number} ms */
@@ -166,7 +172,8 @@ export class Scene2D {
   /** For tests: the layout done and in view. @param {Item[]} items @param {Tie[]} ties */
   async settle(items, ties) {
     this.setData(items, ties, { settle: true, held: false });
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await new Promise((resolve) => setTimeout(resolve, 60)); // the library takes it at its own time
+    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
     this.fit(0);
     await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
   }

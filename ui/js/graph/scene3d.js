@@ -48,6 +48,7 @@ export class Scene3D {
   #moving = false;
   #until = 0;
   #framed = true; // the camera keeps all in view until the user takes it
+  #atOnce = false; // the layout is done before it is drawn: all comes into view when it is
   #height = 600;
   #inside = false; // the pointer is over the graph
 
@@ -109,7 +110,12 @@ export class Scene3D {
       this.handlers.frame();
       if (performance.now() > this.#until && !this.#moving) queueMicrotask(() => this.#sleep()); // after the frame
     };
-    graph.onEngineTick(() => (this.#moving = true)).onEngineStop(() => (this.#moving = false));
+    graph
+      .onEngineTick(() => (this.#moving = true))
+      .onEngineStop(() => {
+        this.#moving = false;
+        if (this.#atOnce && this.#framed) this.#frame(0);
+      });
   }
 
   #watchCamera() {
@@ -169,7 +175,7 @@ export class Scene3D {
     this.#items = items;
     this.#ties = ties;
     feed(this.graph, this.heat, items, ties, how);
-    if (how.settle) setTimeout(() => this.#framed && this.#frame(0), 30); // after the library has laid it out
+    if (!how.held) this.#atOnce = how.settle;
     this.wake();
   }
 
@@ -181,7 +187,7 @@ export class Scene3D {
 
   unfold() {
     unfold(this.graph, this.heat);
-    if (calm()) setTimeout(() => this.#framed && this.#frame(0), 30);
+    this.#atOnce = calm();
     this.wake();
   }
 
@@ -197,6 +203,7 @@ export class Scene3D {
   resize(width, height) {
     this.#height = height;
     this.graph.width(width).height(height);
+    if (this.#framed && !this.#moving) this.#frame(0);
     this.wake();
   }
 
@@ -245,6 +252,11 @@ export class Scene3D {
     const to = side.multiplyScalar(distance + (view.distance - distance) * 0.05);
     target.lerp(view.middle, 0.05);
     camera.position.copy(to.add(target));
+  }
+
+  /** All is kept in view again, whatever the user did with the camera. */
+  follow() {
+    this.#framed = true;
   }
 
   /** @param {number} ms */
@@ -300,7 +312,8 @@ export class Scene3D {
   /** For tests: the layout done and in view, with nothing moving. @param {Item[]} items @param {Tie[]} ties */
   async settle(items, ties) {
     this.setData(items, ties, { settle: true, held: false });
-    await new Promise((resolve) => setTimeout(resolve, 60));
+    await new Promise((resolve) => setTimeout(resolve, 60)); // the library takes it at its own time
+    await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
     this.fit(0);
     await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
   }

@@ -157,7 +157,10 @@ export function graphPanel(state, actions) {
     const goesOn = shown === typed && state.session !== null && state.following; // what was typed is run
     const fresh = of !== shown && !goesOn;
     shown = of;
-    if (fresh) data.clear();
+    if (fresh) {
+      data.clear();
+      scene?.follow();
+    }
     if (fresh || state.graph) data.take(state.graph, levels());
     recolor();
     const first = fresh || !laidOut || (state.graph !== null && laidBy !== state.graph.by);
