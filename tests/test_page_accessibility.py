@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from conftest import running_shell
 from playwright.sync_api import Browser, Page, expect
-from test_page import LOADED, PROMPT, browser, eventually, opened, run  # noqa: F401
+from test_page import LOADED, PROMPT, browser, eventually, opened, run
+
+__all__ = ["browser"]  # the fixture
 
 VENDOR = Path(__file__).parent / "vendor"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -38,7 +40,7 @@ def test_axe_is_the_published_file_with_its_licence():
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:  # noqa: F811
+def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     """The page with two sessions in its list, and one that two SAEs have read on screen."""
     with running_shell(tmp_path_factory.mktemp("shell")) as shell, opened(browser, shell, faults=True) as page:
         page.evaluate((VENDOR / "axe.min.js").read_text("utf-8"))
@@ -186,6 +188,16 @@ STATES: dict[str, tuple[Callable[[Page], object], Callable[[Page], object]]] = {
 }
 
 
+def at_rest(page: Page) -> None:
+    """Everything closed that opens over the page."""
+    page.evaluate(
+        """() => {
+            for (const one of document.querySelectorAll('dialog[open]')) one.close();
+            for (const one of document.querySelectorAll(':popover-open')) one.hidePopover();
+        }"""
+    )
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_nothing_breaks_a_rule(page: Page, state: str):
     enter, leave = STATES[state]
@@ -193,12 +205,7 @@ def test_nothing_breaks_a_rule(page: Page, state: str):
     try:
         found = violations(page)
     finally:
-        page.evaluate(
-            """() => {
-                for (const one of document.querySelectorAll('dialog[open]')) one.close();
-                for (const one of document.querySelectorAll(':popover-open')) one.hidePopover();
-            }"""
-        )
+        at_rest(page)
         leave(page)
         page.evaluate("() => window.__app.state.inspect(null)")
     assert found == []
