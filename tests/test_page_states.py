@@ -173,9 +173,10 @@ def test_nothing_hostile_runs_or_breaks_the_page(browser: Browser, tmp_path: Pat
                 page.keyboard.type("img src")
                 page.wait_for_timeout(300)
                 whole(page)
+                page.keyboard.press("Escape")  # empties the field
                 page.keyboard.press("Escape")
             for do in ("edit", "about", "compare"):
-                row = page.locator("#sessions .row").last
+                row = page.locator("#sessions .row").first
                 row.hover()
                 row.locator("[data-menu]").click()
                 page.click(f"#session-menu [data-do='{do}']")

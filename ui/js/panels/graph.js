@@ -99,6 +99,7 @@ export function graphPanel(state, actions) {
     setText($('dimensions'), flat ? '2D' : '3D');
     resize();
     recolor();
+    scene?.follow();
     scene?.setData(data.items, data.ties, { settle: true, held: false });
     scene?.pause(document.hidden);
   }
