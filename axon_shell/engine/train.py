@@ -45,7 +45,7 @@ BATCH = 512  # tokens of a step
 WARM_UP = 100  # steps in which the learning rate rises; fewer in a short training
 WIDTH = 8  # features for each entry of the vectors, where the user does not say
 RATE, AT_WIDTH = 2e-3, 1280  # learning rate at this width; wider SAEs take a smaller one
-DEAD_FOR = 200_000  # tokens without which a feature counts as dead
+DEAD_FOR = 200_000  # tokens without which a feature counts as dead; a tenth of a short training
 HELD_OUT = 1 / 20  # of the text
 TOLD_EVERY = 0.5  # seconds
 LEVELS = (16, 4, 1)  # parts of a matryoshka SAE's features that must do alone
@@ -207,7 +207,7 @@ def trainer_of(model: Model, hook: str, d_in: int, reading: Reading, settings: T
             lr_end=rate / 100,
             lr_scheduler_name="cosineannealing",
             lr_warm_up_steps=min(WARM_UP, settings.tokens // (10 * BATCH)),
-            dead_feature_window=DEAD_FOR // BATCH,
+            dead_feature_window=max(1, min(DEAD_FOR, settings.tokens // 10) // BATCH),
             device=str(model.device),
             logger=LoggingConfig(log_to_wandb=False),
         ),
