@@ -97,6 +97,7 @@ export function createActions(state, bridge) {
       else if (event.kind === 'labels') names.push(event);
       else if (event.kind === 'label_set') state.takeLabelSet(event);
       else if (event.kind === 'why') state.takeWhy(event);
+      else if (event.kind === 'calibration') state.emit('calibration');
       else if (event.kind === 'open_session') void open(event.session);
     }
     for (const [uid, list] of messages) state.receiveLive(uid, list);

@@ -96,7 +96,22 @@ export function createLabelActions(state, call) {
    */
   const editLabel = (sae, feature, label, note) => call('edit_label', { sae, feature, label, note });
 
+  /** @param {string} sae @returns {Promise<import('./types.js').Calibration>} */
+  const calibration = (sae) => call('calibration', { sae });
+
+  /** @param {string} sae @param {"sessions" | "texts"} source @param {string[]} [texts] */
+  const calibrate = (sae, source, texts = []) => call('calibrate', { sae, source, texts });
+
+  /** @param {string} sae */
+  const resumeCalibration = (sae) => call('resume_calibration', { sae });
+
+  const cancelCalibration = () => call('cancel_calibration');
+
   return {
+    calibration,
+    calibrate,
+    resumeCalibration,
+    cancelCalibration,
     takeNames,
     nameAll,
     labelSet,

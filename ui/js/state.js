@@ -38,6 +38,7 @@ export const EVENTS = /** @type {const} */ ([
   'typing', // the prompt is read while it is typed, or no longer, or cannot be
   'first', // the first look begins or is over
   'steering', // the next run is steered otherwise
+  'calibration', // of an SAE has got on
   'why', // a question why a token came has got on, or is answered
   'parent', // the next run goes on from another session, or no longer
 ]);

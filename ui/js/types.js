@@ -33,7 +33,7 @@
  *
  * @typedef {((Start | Step | End) & {session: string} | Engine | {kind: "refused", session: string, error: ErrorRecord} |
  *   {kind: "installed", id: string} | Problem & {kind: "problem"} | {kind: "sessions_changed"} | {kind: "open_session", session: string} | NamesEvent |
- *   WhyEvent | LabelSet & {kind: "label_set"}) & {seq: number}} Event
+ *   WhyEvent | {kind: "calibration"} | LabelSet & {kind: "label_set"}) & {seq: number}} Event
  *
  * Features have new names; null: any of this SAE may have.
  * @typedef {{kind: "labels", sae: string, labels: Record<string, Name> | null}} NamesEvent
@@ -94,6 +94,13 @@
  * What two sessions predict where their tokens are the same; `moved`: the probability that went elsewhere, at least.
  * @typedef {{position: number, piece: string, next_a: {text: string} | null, next_b: {text: string} | null, moved: number,
  *   tokens: {token_id: number, text: string, a: number | null, b: number | null}[]}} Prediction
+ *
+ * What was measured of an SAE's features on texts, what goes on now, and what could be gone on with.
+ * @typedef {{sae: string, origin: string | null, busy: boolean, kept: {tokens: number} | null,
+ *   calibration: {tokens: number, corpus: string, pairs: number, pairs_by_chance: number, score: number | null,
+ *     chance: number | null} | null,
+ *   now: {state: string, tokens?: number, of?: number, tokens_per_second?: number | null,
+ *     error?: ErrorRecord} | null}} Calibration
  *
  * All the labels of one SAE at one publisher. `set` is null where nobody publishes any.
  * @typedef {{state: "idle" | "listing" | "downloading" | "importing" | "done" | "failed" | "cancelled", done: number,

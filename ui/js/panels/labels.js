@@ -4,6 +4,7 @@
 import { $, el, setText } from '../dom.js';
 import { restOfSet, setSentence } from '../label-words.js';
 import { counted, saeName } from '../words.js';
+import { calibratingPart } from './labels-calibrating.js';
 import { gettingPart } from './labels-getting.js';
 import { searchPart } from './labels-search.js';
 
@@ -23,12 +24,14 @@ export function labelsPanel(state, actions) {
   const here = el('p', { id: 'label-set' });
   const rest = el('small');
   const getting = gettingPart(state, actions);
+  const calibrating = calibratingPart(state, actions);
   const search = searchPart(state, actions, () => popover.hidePopover());
   popover.append(
     el('div', { className: 'head' }, el('h2', { id: 'labels-title' }, 'Labels'), of),
     here,
     rest,
     getting.element,
+    calibrating.element,
     search.element,
   );
 
@@ -59,6 +62,7 @@ export function labelsPanel(state, actions) {
     setText(here, set ? setSentence(set) : state.sae ? 'Counting labels …' : 'No SAE is on screen.');
     setText(rest, set ? restOfSet(set) : '');
     getting.draw();
+    calibrating.draw();
     search.draw();
   }
 
