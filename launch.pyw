@@ -40,6 +40,7 @@ WINDOWS = sys.platform == "win32"
 RUN_SHELL = (
     "import runpy, sys; sys.path.remove(''); runpy.run_module('axon_shell', run_name='__main__', alter_sys=True)"
 )
+ALL_TESTS = ["--numprocesses=2", "--dist=loadfile"]  # two files at a time: many tests wait for what they started
 NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows opens a console for each child of a windowless program
 
 # Debian's packages that Qt's wheels expect. Its own message names libxcb-cursor0 whichever of them is missing.
@@ -76,7 +77,7 @@ def main(arguments: list[str]) -> int:
         return 130
     if testing:
         os.chdir(ROOT)
-        return hand_over(checkout, ["-m", "pytest", *arguments[1:]])
+        return hand_over(checkout, ["-m", "pytest", *(arguments[1:] or ALL_TESTS)])
     return hand_over(checkout, ["-c", RUN_SHELL, *arguments])
 
 
