@@ -187,6 +187,8 @@ def opened(browser: Browser, shell: Served, width: int = 1280, height: int = 800
     page.add_init_script(FRAMES)
     page.goto(f"{shell.server.url}?test=1#t={shell.server.token}")
     page.locator("body[data-ready='1']").wait_for(state="attached")
+    # Drawn of chance alone: by what fires together beyond chance there would be no edges.
+    page.evaluate("() => window.__app.state.connectBy('co-activation')")
     yield page
     context.close()
 
