@@ -109,7 +109,12 @@ class Served:
     def show(self, page: Page, uid: str) -> None:
         """Put a stored session on the page, and wait until it is drawn."""
         page.evaluate("uid => window.__app.actions.open(uid)", uid)
-        page.evaluate("() => window.__app.graph.settle()")
+        page.evaluate(
+            """async () => {
+                while (!window.__app.graph.stats().nodes) await new Promise(requestAnimationFrame);
+                await window.__app.graph.settle();
+            }"""
+        )
         page.evaluate(NEXT_FRAME)
 
     def stream(self, messages: list[Message], per_second: float) -> None:
@@ -187,6 +192,8 @@ def opened(browser: Browser, shell: Served, width: int = 1280, height: int = 800
     page.add_init_script(FRAMES)
     page.goto(f"{shell.server.url}?test=1#t={shell.server.token}")
     page.locator("body[data-ready='1']").wait_for(state="attached")
+    # Drawn of chance alone: by what fires together beyond chance there would be no edges.
+    page.evaluate("() => window.__app.state.connectBy('co-activation')")
     yield page
     context.close()
 
@@ -257,7 +264,8 @@ def heaps(page: Page, shell: Served, runs: int = 3, steps: int = 60) -> list[flo
         page.evaluate(SCRUB, [0, TOKENS, steps])
         page.evaluate("() => window.__app.state.inspect(null)")
         shell.show(page, other)
-        devtools.send("HeapProfiler.collectGarbage")
+        for _ in range(2):
+            devtools.send("HeapProfiler.collectGarbage")
         used = devtools.send("Runtime.getHeapUsage")["usedSize"] / 1e6
         if run:
             found.append(used)

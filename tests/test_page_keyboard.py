@@ -120,7 +120,9 @@ def test_from_the_prompt_to_a_saved_session_and_back(page: Page):
     press(page, "Escape", "Escape")  # the field, then what it is in
     expect(page.locator("#labels-popover")).to_be_hidden()
 
-    press(page, "3", "Tab")
+    press(page, "3")
+    expect(page.locator("#sessions .session:focus")).to_be_visible()
+    press(page, "Tab")
     expect(page.locator("[data-menu]:focus")).to_be_visible()
     press(page, "Enter")
     expect(page.locator("#session-menu [data-do='edit']")).to_be_focused()

@@ -94,4 +94,5 @@ def test_scrubbing_a_session_of_2000_tokens_takes_less_than_a_frame_of_script(pa
 
 def test_opening_sessions_again_and_again_leaves_nothing_behind(page: Page, shell: Served):
     first, *_, last = heaps(page, shell, steps=8)
-    assert last < 1.02 * first + 0.2, f"{first:.1f} MB, later {last:.1f} MB"
+    # What is collected when is the browser's to decide; a session that stayed would be more than a megabyte each time.
+    assert last < first + 1, f"{first:.1f} MB, later {last:.1f} MB"

@@ -18,7 +18,7 @@ __all__ = ["browser"]  # the fixture
 
 FRAMES = "() => new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)))"
 PLACES = "() => window.__app.graph.nodes().map(({ feature, place }) => [feature, ...place])"
-ON_SCREEN = "() => window.__app.graph.nodes().map(({ x, y }) => [x, y])"
+ON_SCREEN = "() => window.__app.graph.nodes().map(({ x, y }) => [x.toFixed(1), y.toFixed(1)])"
 
 
 @pytest.fixture(scope="module")
