@@ -169,3 +169,4 @@ def tell_end(console: Console, end: Message) -> None:
     )
     console.print(f"{end['sae']} is in the catalogue, and in {end['folder']}")
     console.print(f"[dim]axon-shell run PROMPT --model {end['sae'].split('/')[0]} --sae {end['sae']}[/]")
+    console.print(f"[dim]axon-shell calibrate {end['sae']} --corpus TEXT   gives its features labels[/]")
