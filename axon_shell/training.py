@@ -20,6 +20,7 @@ ARCHITECTURES = {
     "standard": "ReLU and a penalty on the sum of activations (L1)",
     "matryoshka": "BatchTopK in which the first features alone must do as well as they can: general ones come first",
 }
+PART = 2_000  # characters of a document, at most
 FACTS = "training.json"  # beside the weights: on what and how an SAE was trained, and how good it is
 RANGES: Mapping[str, tuple[float, float]] = {
     "width": (0, 1 << 20),
@@ -83,10 +84,22 @@ def written(model: str, name: str, texts: Iterable[str]) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
+            file.writelines(json.dumps({"text": part}) + "\n" for text in texts for part in parts(text))
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}.", "Free some space.") from error
     return path
+
+
+def parts(text: str) -> Iterator[str]:
+    """A text in documents that end where lines or words do: some of them are kept apart to measure with."""
+    begin = 0
+    while begin < len(text):
+        end = begin + PART
+        if end < len(text):
+            end = max(text.rfind("\n", begin, end), text.rfind(" ", begin, end), begin) + 1
+            end = begin + PART if end == begin + 1 else end
+        yield text[begin:end]
+        begin = end
 
 
 def trained() -> Iterator[SaeEntry]:

@@ -205,7 +205,9 @@ def test_a_changed_byte_is_noticed(here: Machine, there: Machine, uid: str, tmp_
     assert not there.store.sessions()
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"\x1f\x8b", gzip.compress(b"", mtime=0), gzip.compress(b"[1, 2]\n", mtime=0)])
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"\x1f\x8b", gzip.compress(b"", mtime=0), gzip.compress(b"[1, 2]\n", mtime=0)]
+)
 def test_rubbish_is_refused(there: Machine, tmp_path: Path, content: bytes) -> None:
     with pytest.raises(SessionFileError):
         there.take_in(content, tmp_path)

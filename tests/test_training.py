@@ -323,3 +323,9 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path):
         shell("train-sae", "tiny-world", "blocks.9.hook_resid_post", "--corpus", str(corpus), home=tmp_path)
     )
     assert "Tiny World has no hook point blocks.9.hook_resid_post" in wrong
+
+
+@pytest.mark.parametrize("text", ["", "a", "x" * 5000, "word " * 1000, "line\n" * 3000, " " * 4001, "\n" * 4500])
+def test_a_text_that_the_page_sends_is_cut_into_documents_and_nothing_is_lost(text: str) -> None:
+    found = list(training.parts(text))
+    assert "".join(found) == text and all(0 < len(part) <= training.PART for part in found)

@@ -44,6 +44,7 @@ export function createActions(state, bridge) {
     state.connectionError = null;
     if (!state.model) state.choose(hello.selected.model ?? '', hello.selected.saes);
     takeEngine(hello.engine);
+    state.train(hello.training);
     state.running = hello.live !== null;
     if (!hello.live) state.live = null;
     const { path, message } = hello.store;
@@ -97,6 +98,7 @@ export function createActions(state, bridge) {
       else if (event.kind === 'labels') names.push(event);
       else if (event.kind === 'label_set') state.takeLabelSet(event);
       else if (event.kind === 'why') state.takeWhy(event);
+      else if (event.kind === 'training') state.train(event);
       else if (event.kind === 'calibration') state.emit('calibration');
       else if (event.kind === 'open_session') void open(event.session);
     }
@@ -392,6 +394,13 @@ export function createActions(state, bridge) {
    */
   const why = async (session, position, which) => (await call('why', { session, position, ...which })).request;
 
+  const trainingChoices = () => call('training_choices');
+
+  /** @param {Record<string, unknown>} wanted */
+  const trainSae = (wanted) => call('train_sae', wanted);
+
+  const stopTraining = () => attempt(state, () => call('stop_training'));
+
   const cancelWhy = () => call('cancel_why').catch(quietly);
 
   /** @param {string} url */
@@ -413,6 +422,9 @@ export function createActions(state, bridge) {
     feature,
     why,
     cancelWhy,
+    trainingChoices,
+    trainSae,
+    stopTraining,
     openUrl,
     dismissCrash,
     report,

@@ -25,6 +25,7 @@ import { theme } from './theme.js';
  * @property {{focused(): FeatureId | null}} active
  * @property {{open(): void}} labels
  * @property {{open(position: number): void}} why
+ * @property {{open(): void}} training
  * @property {{open(): void}} preferences
  * @property {{open(): void}} help
  * @property {{open(): void}} palette
@@ -39,7 +40,7 @@ import { theme } from './theme.js';
  * @returns {Command[]}
  */
 export function commandsOf(state, actions, panels) {
-  const { prompt, graph, active, labels, preferences, why, help, palette, togglePane, setTheme } = panels;
+  const { prompt, graph, active, labels, preferences, why, training, help, palette, togglePane, setTheme } = panels;
   const loaded = () => state.session !== null;
   /** What the keyboard or the mouse is on, or else what the inspector shows. */
   const meant = () => active.focused() ?? state.hover ?? state.feature;
@@ -114,6 +115,8 @@ export function commandsOf(state, actions, panels) {
       name: 'Hide or list features that always fire',
       act: () => state.look({ hideAlways: !state.view.hideAlways }),
     },
+    { name: 'Train an SAE', act: () => training.open() },
+    { name: 'Read as I type, or no longer', act: () => state.readAlong(!state.typing) },
     {
       name: 'Unmute all features',
       act: () => state.unmute(),

@@ -22,6 +22,7 @@
 //   #heat .heat-row #token-card #expected #filter #sort-by #hide-always #left-out
 //   #why #why-dialog #why-token #why-by [data-token]                  why this token
 //   #steer-part #steer #steering .edit #steer-this #steer-none        steering
+//   #train-sae #training-dialog #train-go #train-stop #train-use      an SAE of one's own
 //   #palette #palette-search #palette-list [data-entry]               command palette (Ctrl+K)
 //   #preferences #theme-choice #motion-choice #drawn #drawn-popover   preferences, and how much of the graph is drawn
 //   #status [data-status]                                             status bar
@@ -62,6 +63,7 @@ import { tokenNowPanel } from './panels/token-now.js';
 import { tokensPanel } from './panels/tokens.js';
 import { typingPanel, typingSwitch } from './panels/typing.js';
 import { transportPanel } from './panels/transport.js';
+import { trainingDialog } from './panels/training.js';
 import { whyDialog } from './panels/why.js';
 import { startFaults } from './panels/faults.js';
 import { startRemembering } from './remember.js';
@@ -95,6 +97,7 @@ firstLookPanel(state, prompt.runExample);
 loadingPanel(state, actions);
 drawnPanel(state);
 const why = whyDialog(state, actions);
+const training = trainingDialog(state, actions);
 tokenNowPanel(state, why);
 steeringPanel(state, actions, sessions.comparison);
 const active = activePanel(state);
@@ -110,7 +113,7 @@ state.emit('choice', 'cursor', 'theme'); // what can be drawn before the program
 const preferences = preferencesDialog(state, themes, typingSwitch(state));
 const doable = () => commands.filter((command) => command.only !== 'key' && (command.can?.() ?? true));
 const commands = commandsOf(state, actions, {
-  ...{ prompt, graph, active, labels, preferences, why, togglePane },
+  ...{ prompt, graph, active, labels, preferences, why, training, togglePane },
   setTheme: themes.set,
   help: helpDialog(() => commands),
   palette: palette(state, actions, doable, sessions),

@@ -9,7 +9,7 @@ import { emptySession, firstPosition, isTransient, lastPosition, receive, rename
 
 /** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, LabelSet, Message, Name, Problem, Sae } from './types.js' */
 /** @import { FeatureId, Mark } from './marks.js' */
-/** @import { SessionRow, Step, WhyEvent } from './types.js' */
+/** @import { SessionRow, Step, Training, WhyEvent } from './types.js' */
 /** @import { Names, Session } from './session.js' */
 
 /** Everything that can happen. An event says that something changed; what it is now stands in the state. */
@@ -38,6 +38,7 @@ export const EVENTS = /** @type {const} */ ([
   'typing', // the prompt is read while it is typed, or no longer, or cannot be
   'first', // the first look begins or is over
   'steering', // the next run is steered otherwise
+  'training', // an SAE has got on, or is trained
   'calibration', // of an SAE has got on
   'why', // a question why a token came has got on, or is answered
   'parent', // the next run goes on from another session, or no longer
@@ -114,6 +115,7 @@ export class State {
   /** @type {boolean} all SAEs of the session are on screen at once */ together = recall('together', false);
   /** @type {string} what the names of listed features must hold */ filter = '';
   /** @type {Steer[]} of the next run */ steers = [];
+  /** @type {Training | null} the SAE that is trained, or was last */ training = null;
   /** @type {WhyEvent | null} the last news of a question */ why = null;
   /** @type {EdgesBy} */ edgesBy = edgesFrom(recall('edgesBy', ''));
   /** Whether edges are those of shifted features. */ chance = false;
@@ -506,6 +508,12 @@ export class State {
   steerNoMore(i) {
     this.steers = i === undefined ? [] : this.steers.filter((_, j) => j !== i);
     this.emit('steering');
+  }
+
+  /** @param {Training | null} training */
+  train(training) {
+    this.training = training;
+    this.emit('training');
   }
 
   /** @param {WhyEvent} why */

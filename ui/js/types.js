@@ -33,7 +33,7 @@
  *
  * @typedef {((Start | Step | End) & {session: string} | Engine | {kind: "refused", session: string, error: ErrorRecord} |
  *   {kind: "installed", id: string} | Problem & {kind: "problem"} | {kind: "sessions_changed"} | {kind: "open_session", session: string} | NamesEvent |
- *   WhyEvent | {kind: "calibration"} | LabelSet & {kind: "label_set"}) & {seq: number}} Event
+ *   WhyEvent | Training & {kind: "training"} | {kind: "calibration"} | LabelSet & {kind: "label_set"}) & {seq: number}} Event
  *
  * Features have new names; null: any of this SAE may have.
  * @typedef {{kind: "labels", sae: string, labels: Record<string, Name> | null}} NamesEvent
@@ -52,7 +52,7 @@
  *   crash: CrashReport | null, open: string, first: boolean, formats: {name: string, about: string}[], ranges: Ranges, selected: {model: string | null, saes: string[]}, problems: Problem[],
  *   engine: Engine, live: string | null, last_event: number,
  *   store: {path: string, read_only: boolean, message: string | null},
- *   folders: {config: string, models: string, downloads: string}}} Hello
+ *   folders: {config: string, models: string, downloads: string}, training: Training | null}} Hello
  *
  * @typedef {{uid: string, title: string, prompt: string, output: string, model: string, saes: string[],
  *   created_at: string, status: "running" | "finished" | "interrupted", reason: string | null,
@@ -94,6 +94,12 @@
  * What two sessions predict where their tokens are the same; `moved`: the probability that went elsewhere, at least.
  * @typedef {{position: number, piece: string, next_a: {text: string} | null, next_b: {text: string} | null, moved: number,
  *   tokens: {token_id: number, text: string, a: number | null, b: number | null}[]}} Prediction
+ *
+ * An SAE in training, and how good it came out on text that was kept apart.
+ * @typedef {{sae: string, state: "loading" | "start" | "progress" | "stopped" | "end" | "failed", tokens?: number, of?: number,
+ *   loss?: number, l0?: number, unexplained?: number, dead?: number, tokens_per_second?: number, seconds_left?: number,
+ *   error?: ErrorRecord, quality?: {unexplained: number, l0: number, dead: number, loss_recovered: number}}} Training
+ * @typedef {{architectures: Record<string, string>, settings: Record<string, number | string>}} TrainingChoices
  *
  * What was measured of an SAE's features on texts, what goes on now, and what could be gone on with.
  * @typedef {{sae: string, origin: string | null, busy: boolean, kept: {tokens: number} | null,

@@ -56,7 +56,13 @@ export function pickerPanel(state, actions) {
   });
   const found = el('div', { id: 'saes-found' });
   const total = el('p', { className: 'muted', role: 'status' });
-  popover.append(el('div', { className: 'head' }, el('h2', {}, 'SAEs that read the next run')), search, found, total);
+  popover.append(
+    el('div', { className: 'head' }, el('h2', {}, 'SAEs that read the next run')),
+    search,
+    found,
+    total,
+    el('button', { type: 'button', className: 'small', id: 'train-sae' }, 'Train an SAE …'),
+  );
   let asked = 0;
   let typing = 0;
   search.addEventListener('input', () => {

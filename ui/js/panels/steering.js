@@ -163,7 +163,12 @@ export function steeringPanel(state, actions, comparison) {
     el(
       'span',
       { className: 'edit' },
-      saying(kind, kind === 'ablate' ? '' : `${value > 0 && kind === 'add' ? '+' : ''}${value.toFixed(1)}`, called(sae, feature), start),
+      saying(
+        kind,
+        kind === 'ablate' ? '' : `${value > 0 && kind === 'add' ? '+' : ''}${value.toFixed(1)}`,
+        called(sae, feature),
+        start,
+      ),
     );
 
   /** @param {Steer} steer */
