@@ -58,7 +58,7 @@ class Apart:
     def follow(self, process: subprocess.Popen[str], complaints: IO[str], tell: Callable[[Message], object]) -> None:
         """Tell what a process prints until it ends."""
         assert process.stdout
-        with complaints:
+        with complaints, process.stdout:
             for line in process.stdout:
                 tell(json.loads(line))
             code = process.wait()
