@@ -669,7 +669,7 @@ def test_going_back_to_what_is_loaded_still_is_told(bridge: Bridge):
     have_loaded(bridge, "random", SAE)
     last = ask(bridge, "hello")["last_event"]
     ask(bridge, "load", model="away", saes=[])
-    failed = events_until(bridge, last, settled)[-1]
+    failed = events_until(bridge, last, lambda event: settled(event) and event["model"] == "away")[-1]
     assert failed["state"] == "failed"
     ask(bridge, "load", model="random", saes=[SAE])
     ready = events_until(bridge, failed["seq"], settled)[-1]

@@ -529,7 +529,7 @@ def test_the_session_on_screen_is_read_again_with_its_new_names(shell: Bridge, r
                 else:
                     assert new == old
     assert checked > 10
-    graph = ask(shell, "graph", session=uid, sae=SAE, by="count", position=5)
+    graph = ask(shell, "graph", session=uid, sae=SAE, by="co-activation", position=5)
     assert {node["label"] for node in graph["nodes"] if node["feature"] in names[SAE]} <= {
         name["label"] for name in names[SAE].values()
     }
