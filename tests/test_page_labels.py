@@ -94,7 +94,7 @@ def names(page: Page) -> dict[int, str]:
 
 def on_screen(page: Page) -> None:
     """A session is on screen and all its features are named."""
-    if page.evaluate("() => window.__app.state.session === null"):
+    if SAE not in page.evaluate("() => window.__app.state.session?.start.saes ?? []"):  # the first look
         run(page, PROMPT)
     eventually(lambda: names(page) and not page.evaluate(WAITING), 60)
 
