@@ -19,6 +19,7 @@ from .errors import Busy
 from .records import Message
 
 PATIENCE = 20.0  # seconds for the process to write down where it stands
+LAST = ("end", "stopped")  # kinds of messages after which none comes
 
 
 class Apart:
@@ -37,7 +38,8 @@ class Apart:
         """Run `axon-shell ARGUMENTS --json` in the background.
 
         `tell` gets what it prints; where it fails, the last message has the kind "failed" and an "error"; where it is
-        ended by others, it is "failed" too. Raises Busy while another runs.
+        ended by others, it is "failed" too. When the last message is told the next command can begin. Raises Busy while
+        another runs.
         """
         with self.lock:
             if self.busy:
@@ -58,14 +60,20 @@ class Apart:
     def follow(self, process: subprocess.Popen[str], complaints: IO[str], tell: Callable[[Message], object]) -> None:
         """Tell what a process prints until it ends."""
         assert process.stdout
+        last: Message | None = None
         with complaints, process.stdout:
             for line in process.stdout:
-                tell(json.loads(line))
-            code = process.wait()
-            self.process = None
-            if code:
+                message = json.loads(line)
+                if message["kind"] in LAST:
+                    last = message
+                else:
+                    tell(message)
+            if process.wait():
                 complaints.seek(0)
-                tell({"kind": "failed", "error": complaint(complaints.read())})
+                last = {"kind": "failed", "error": complaint(complaints.read())}
+        self.process = None
+        if last:
+            tell(last)
 
     def stop(self, wait: bool = False) -> bool:
         """Have the command end as with Ctrl-C, on Windows at once; False when none is running."""

@@ -77,7 +77,8 @@ def test_the_page_trains_an_sae_stops_and_goes_on_and_then_has_it(bridge: Bridge
 
     assert ask(bridge, "stop_training") == {"stopping": True}
     events = events_until(bridge, last, lambda event: event.get("state") == "stopped", 300)
-    eventually(lambda: not bridge.worker.apart.busy)
+    other = refused(bridge, "train_sae", **wanted | {"texts": ["Another text."]}, settings=FEW)
+    assert "was begun already" in other["message"]  # and what it was begun with is still there
     ask(bridge, "train_sae", model="tiny-world", hook=HOOK, name="mine", settings={}, resume=True)
     events = events_until(bridge, events[-1]["seq"], lambda event: event.get("state") == "end", 300)
     end = next(event for event in events if event.get("state") == "end")
