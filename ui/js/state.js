@@ -4,7 +4,7 @@
 
 import { Marks } from './marks.js';
 import { recall, remember } from './remember.js';
-import { edgesFrom, layerOf } from './words.js';
+import { edgesFrom, layerOf, saeName } from './words.js';
 import { emptySession, firstPosition, isTransient, lastPosition, receive, rename, renameIn } from './session.js';
 
 /** @import { EdgesBy, Engine, ErrorRecord, Graph, Hello, LabelSet, Message, Name, Problem, Sae } from './types.js' */
@@ -49,12 +49,11 @@ export const EVENTS = /** @type {const} */ ([
 export const VIEW = {
   nodes: 300, // drawn at once, at most
   edgesPerNode: 3, // drawn, at most
-  always: false, // features that nearly always fire have edges too
   names: 12, // beside dots, at most
   sortBy: 'activation', // or "effect": order of the active features
   hideAlways: false, // features that fire at nearly every token are not listed
   motion: 'system', // or "less"
-  expected: true, // what the model expected next is shown
+  expected: globalThis.innerHeight > 700, // what the model expected next is shown
 };
 /** @typedef {typeof VIEW} View */
 
@@ -373,11 +372,21 @@ export class State {
     this.emit('marks');
   }
 
+  /** What the program offers of an SAE. @param {string} id */
+  saeOf(id) {
+    return this.hello?.saes.find((sae) => sae.id === id);
+  }
+
+  /** What an SAE is called. @param {string} id */
+  saeName(id) {
+    return saeName(this.saeOf(id), id);
+  }
+
   /** The SAEs on screen, in the order in which the model computes. */
   get shown() {
     const all = this.session?.start?.saes ?? [];
     if (!this.together || all.length < 2) return [this.sae];
-    const layer = (/** @type {string} */ id) => layerOf(this.hello?.saes.find((sae) => sae.id === id)?.hook ?? '');
+    const layer = (/** @type {string} */ id) => layerOf(this.saeOf(id)?.hook ?? '');
     return [...all].sort((x, y) => layer(x) - layer(y));
   }
 
