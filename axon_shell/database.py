@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from .errors import StoreError
+from .light import import_lightly
 from .records import Problem
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ class Schema:
 
     def migrate(self, connection: sqlite3.Connection) -> None:
         """Bring the database up to this program's schema; each migration happens wholly or not at all."""
-        # Here and not above: it imports pandas where that is installed, half a second that only a new schema should
-        # cost.
+        import_lightly("sqlite_utils")  # here and not above: only a new schema should cost its time
         from sqlite_utils import Database, Migrations
 
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # works only before the first table

@@ -1,14 +1,16 @@
-"""Import TransformerLens and SAELens without what they need for training, plotting and data sets only.
+"""Import a library without what it needs for training, plotting and data sets only.
 
-At the top of their files both import pandas, datasets, pyarrow, wandb and scipy, none of which is touched when weights
-are loaded and read. Stand-ins in their place make the first token come more than a second earlier and save 140 MB of
-memory. They are gone as soon as the import is done: whoever imports one of these libraries later gets the real one.
+At the top of their files TransformerLens and SAELens import pandas, datasets, pyarrow, wandb and scipy, none of which
+is touched when weights are loaded and read; sqlite-utils imports pandas, which making tables has no use for. Stand-ins
+in their place make the first token come more than a second earlier and save 140 MB of memory. They are gone as soon as
+the import is done: whoever imports one of these libraries later gets the real one.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
@@ -18,20 +20,23 @@ from types import ModuleType
 
 UNUSED = ("datasets", "pandas", "pyarrow", "scipy", "wandb")
 
+ONE_AT_A_TIME = threading.RLock()  # every thread sees stand-ins: one importing the real thing would get a mixture
+
 
 def import_lightly(*names: str) -> None:
     """Import modules with stand-ins for the libraries in UNUSED; for real where that does not work."""
-    before = set(sys.modules)
-    try:
-        with stand_ins():
+    with ONE_AT_A_TIME:
+        before = set(sys.modules)
+        try:
+            with stand_ins():
+                for name in names:
+                    importlib.import_module(name)
+        except Exception:  # whatever a newer version of them may do with a library that it imports
+            for module in set(sys.modules) - before:
+                if module.split(".")[0] in names:
+                    del sys.modules[module]
             for name in names:
                 importlib.import_module(name)
-    except Exception:  # whatever a newer version of them may do with a library that it imports
-        for module in set(sys.modules) - before:
-            if module.split(".")[0] in names:
-                del sys.modules[module]
-        for name in names:
-            importlib.import_module(name)
 
 
 @contextmanager

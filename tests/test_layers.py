@@ -29,7 +29,7 @@ LAYERS = [
     "folders",
     "provenance decoder training",
     "config events hub pieces published remembered logs instance frame database",
-    "apart hookspecs homes toolkit calibration corpus",
+    "apart hookspecs homes toolkit calibration corpus light",
     "records",
     "errors",
 ]

@@ -3,7 +3,7 @@
 import os
 
 from .. import hub  # notes what the user set before it is overruled here
-from .light import import_lightly
+from ..light import import_lightly
 
 # The libraries draw progress bars on stderr while they load files from disk; what loads is told by our own reports.
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
