@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import homes
 from .calibration import TOKENS, Calibration, rounded
-from .corpus import Corpus
+from .corpus import Corpus, write_texts
 from .errors import CorpusError, NotFound, StoreError
 from .labels import HERE, Labels
 from .provenance import weights_of
@@ -228,15 +228,9 @@ def go_on(path: Path, about: Message, texts: Texts) -> tuple[Tally, Speed]:
     return tally, Speed(before["seconds"], before["bare"])
 
 
-def write_texts(sae: SaeSpec, name: str, texts: Iterable[str]) -> Path:
+def written(sae: SaeSpec, name: str, texts: Iterable[str]) -> Path:
     """Texts that lie in no file as one, where the calibration of an SAE can go on with them. Raises StoreError."""
     path = folder_of(sae.id) / f"{name}.jsonl"
-    try:
-        shutil.rmtree(path.parent, ignore_errors=True)
-        path.parent.mkdir(parents=True)
-        with path.open("w", encoding="utf-8") as file:
-            for text in texts:
-                file.write(json.dumps({"text": text}) + "\n")
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}.", "Free some space.") from error
+    shutil.rmtree(path.parent, ignore_errors=True)
+    write_texts(path, texts)
     return path

@@ -7,14 +7,14 @@ which counts as a document.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
-from .errors import CorpusError
+from .errors import CorpusError, StoreError
 from .records import Problem
 
-PLAIN, LINES = (".txt", ".md"), (".jsonl",)
+PLAIN, LINES = (".txt", ".md"), ".jsonl"
 LONGEST = 4_000  # characters of a document
 LONGEST_LINE = 16_000_000  # bytes
 LOOKED_AT = 8_192  # bytes at the beginning of a file, in which a text has no 0
@@ -35,12 +35,12 @@ class Corpus:
         if path.is_dir():
             self.root = path
             for found in sorted(path.rglob("*")):
-                if not found.is_file() or any(part.startswith(".") for part in found.relative_to(path).parts):
+                if not is_wanted(found, path):
                     continue
-                if found.suffix.lower() in (*PLAIN, *LINES):
+                if found.suffix.lower() in (*PLAIN, LINES):
                     self.files.append(found)
                 else:
-                    self.skip(found, f"it is not {', '.join(PLAIN)} or {LINES[0]}")
+                    self.skip(found, f"it is not {', '.join(PLAIN)} or {LINES}")
         elif path.is_file():
             self.root, self.files = path.parent, [path]
         else:
@@ -62,7 +62,7 @@ class Corpus:
                     if b"\0" in file.peek(LOOKED_AT)[:LOOKED_AT]:
                         self.skip(path, "it is no text")
                         continue
-                    if path.suffix.lower() in LINES:
+                    if path.suffix.lower() == LINES:
                         yield from self.texts_of_lines(path, file)
                         continue
                 with path.open(encoding="utf-8-sig") as text:
@@ -76,17 +76,38 @@ class Corpus:
         """The texts in a file of JSON lines."""
         bad = 0
         while line := file.readline(LONGEST_LINE):
-            try:
-                found = json.loads(line)
-            except (ValueError, RecursionError):
-                found = None
-            text = found.get("text") if isinstance(found, dict) else None
-            if isinstance(text, str):
+            text = text_of(line)
+            if text:
                 yield from parts(text)
-            elif line.strip():
+            elif text is None and line.strip():
                 bad += 1
         if bad:
             self.skip(path, f'{bad:,} of its lines, which are no JSON with a "text"')
+
+
+def is_wanted(file: Path, folder: Path) -> bool:
+    """Whether something in a folder is a file that is not hidden."""
+    return file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def text_of(line: bytes) -> str | None:
+    """The "text" of a line of JSON, empty where it has only blanks; None where the line is no such thing."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    text = found.get("text") if isinstance(found, dict) else None
+    return (text if text.strip() else "") if isinstance(text, str) else None
+
+
+def write_texts(path: Path, texts: Iterable[str]) -> None:
+    """Write texts that lie in no file as lines of JSON. Raises StoreError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps({"text": text}) + "\n" for text in texts)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}.", "Free some space.") from error
 
 
 def parts_of(file: TextIO) -> Iterator[str]:
@@ -105,16 +126,23 @@ def parts_of(file: TextIO) -> Iterator[str]:
 
 def parts(text: str) -> Iterator[str]:
     """A text in parts that are not too long, none of them empty."""
-    while text:
-        end = cut(text) if len(text) > LONGEST else len(text)
-        if text[:end].strip():
-            yield text[:end]
-        text = text[end:]
+    return (part for part in cut_up(text) if part.strip())
 
 
-def cut(text: str) -> int:
+def cut_up(text: str, longest: int = LONGEST) -> Iterator[str]:
+    """A text in parts of so many characters at most, which together are the text."""
+    start = 0
+    while len(text) - start > longest:
+        end = cut(text, start, longest)
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
+
+
+def cut(text: str, start: int = 0, longest: int = LONGEST) -> int:
     """Where a text is cut: before the last paragraph, line or word that does not fit any more."""
     for mark in ("\n\n", "\n", " "):
-        if (found := text.rfind(mark, LONGEST // 2, LONGEST)) > 0:
+        if (found := text.rfind(mark, start + longest // 2, start + longest)) >= 0:
             return found + (len(mark) if mark != " " else 0)  # a token begins with its space
-    return LONGEST
+    return start + longest

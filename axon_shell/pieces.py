@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from .corpus import LINES, PLAIN, is_wanted, text_of
 from .errors import CorpusError
 from .records import Problem
 
-PLAIN, LINES = (".txt", ".md"), ".jsonl"
 CHUNK = 1 << 20  # bytes read at a time
 LARGEST, SMALLEST, FEWEST = 1 << 16, 1 << 10, 64  # bytes of a piece at most and at least; pieces of a small corpus
 NEAR = 4096  # bytes in which a piece looks for a better place to end
@@ -73,11 +72,6 @@ def pieces_of(path: Path, report: Callable[[str], None] = lambda said: None) -> 
     return Pieces(path, tuple(pieces), total, digest.hexdigest(), tuple(skipped))
 
 
-def is_wanted(file: Path, folder: Path) -> bool:
-    """Whether something in a folder is a file that is not hidden."""
-    return file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-
-
 def looked_through(file: Path) -> tuple[bytes, str]:
     """The SHA-256 of a file of text, empty where it is none; and why it, or a part of it, is not read."""
     digest, decoder, good, bad = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")(), False, 0
@@ -126,16 +120,6 @@ def lines_of(file: BinaryIO, piece: Piece) -> Iterator[str]:
     while file.tell() < piece.end and (line := file.readline(LONGEST_LINE)):
         if text := text_of(line):
             yield text
-
-
-def text_of(line: bytes) -> str | None:
-    """The "text" of a line of JSON, empty where it has only blanks; None where the line is no such thing."""
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    text = found.get("text") if isinstance(found, dict) else None
-    return (text if text.strip() else "") if isinstance(text, str) else None
 
 
 def skip_line(file: BinaryIO) -> None:

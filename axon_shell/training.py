@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 
 from . import homes
 from .config import SaeEntry
-from .errors import InvalidSetting, StoreError
+from .corpus import cut_up, write_texts
+from .errors import InvalidSetting, TrainingError
 
 ARCHITECTURES = {
     "batchtopk": "the strongest activations of a whole batch fire, so that a token may have more or fewer features",
@@ -78,28 +80,28 @@ def unfinished(model: str, name: str) -> Path:
     return homes.data() / "training" / model / name
 
 
+def require_free(model: str, name: str, resume: bool, force: bool = False) -> None:
+    """Raise TrainingError where an SAE or a checkpoint of this name is not to be replaced; `force` removes them."""
+    if resume:
+        return
+    for folder, what, hint in (
+        (done(model, name), "is trained already", ""),
+        (unfinished(model, name), "was begun already", " --resume goes on with it,"),
+    ):
+        if force:
+            shutil.rmtree(folder, ignore_errors=True)
+        elif folder.is_dir() and any(folder.iterdir()):
+            raise TrainingError(f"{model}/{name} {what}.", f"Choose another --name;{hint} --force begins anew.")
+
+
 def written(model: str, name: str, texts: Iterable[str]) -> Path:
-    """Texts that lie in no file as one, where the training of an SAE can go on with them. Raises StoreError."""
+    """Texts that lie in no file as one, where the training of an SAE can go on with them. Raises StoreError.
+
+    They are cut into documents: some of these are kept apart to measure with.
+    """
     path = unfinished(model, f"{name}.jsonl")  # beside the checkpoint
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps({"text": part}) + "\n" for text in texts for part in parts(text))
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}.", "Free some space.") from error
+    write_texts(path, (part for text in texts for part in cut_up(text, PART)))
     return path
-
-
-def parts(text: str) -> Iterator[str]:
-    """A text in documents that end where lines or words do: some of them are kept apart to measure with."""
-    begin = 0
-    while begin < len(text):
-        end = begin + PART
-        if end < len(text):
-            end = max(text.rfind("\n", begin, end), text.rfind(" ", begin, end), begin) + 1
-            end = begin + PART if end == begin + 1 else end
-        yield text[begin:end]
-        begin = end
 
 
 def trained() -> Iterator[SaeEntry]:

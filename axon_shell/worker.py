@@ -233,11 +233,10 @@ class Worker:
 
     def begin_calibration(self, model: ModelSpec, sae: SaeSpec, corpus: Corpus, most: int, resume: bool) -> None:
         """Get ready to calibrate."""
-        there = self.model and self.model.spec.id == model.id and sae.id in self.saes
         wish = self.wish
         if self.calibration["state"] != "loading":  # it was cancelled meanwhile
             return
-        if not there and not self.prepare(model, [sae], lambda: self.wish is not wish):
+        if not self.prepare(model, [sae], lambda: self.wish is not wish):
             known = self.engine.error or Cancelled("Loading was stopped.", "Calibrate again.").as_record()
             self.tell_calibration(self.calibration | {"state": "failed", "error": known})
             return

@@ -16,8 +16,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from axon_shell.store import Store
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 OFFLINE = {"AXON_OFFLINE": "1", "HF_HUB_OFFLINE": "1"}
@@ -34,6 +38,16 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AXON_HOME", str(folder))
     monkeypatch.delenv("AXON_CONFIG", raising=False)
     return folder
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Store]:
+    """The sessions of this test."""
+    from axon_shell.store import Store
+
+    store = Store(home)
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="session")

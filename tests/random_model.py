@@ -45,7 +45,9 @@ from transformers import (
 )
 
 from axon_shell import ModelSpec, SaeSpec
-from axon_shell.engine.model import Model
+from axon_shell.engine.model import Model, load_model
+from axon_shell.engine.sae import Sae, load_sae
+from axon_shell.plugins import Catalogue
 
 LAYERS, WIDTH, HEADS, CONTEXT, FEATURES = 3, 48, 4, 64, 256
 
@@ -387,3 +389,22 @@ def sae_lens_files(folder: Path, about: dict[str, Any], tensors: dict[str, torch
     """SAELens: cfg.json, of this or an earlier version, and the tensors under its names."""
     write_json(folder / "cfg.json", {"d_in": WIDTH, "d_sae": FEATURES, "dtype": "float32", "device": "cpu"} | about)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / "sae_weights.safetensors")
+
+
+def two_models(folder: Path) -> Catalogue:
+    """A catalogue of two random models, each with the SAE `first`."""
+    found = Catalogue()
+    for seed, name in enumerate(("random", "second")):
+        spec = make_model(folder / name, seed)
+        found.models[name] = ModelSpec(name, name.title(), "gpt2", spec.weights, CONTEXT, 0, sae=f"{name}/first")
+        sae = make_sae(folder / f"{name}-sae", "blocks.1.hook_resid_pre", seed=seed)
+        found.saes[f"{name}/first"] = SaeSpec(f"{name}/first", name, sae.hook, sae.width, sae.weights)
+    return found
+
+
+def seldom_firing(folder: Path, hook: str) -> tuple[Model, Sae]:
+    """A model and an SAE of random weights, of which few features fire at a token."""
+    model = load_model(make_model(folder / "model"), torch.device("cpu"), lambda stage: None)
+    sae = load_sae(make_sae(folder / "sae", hook), model, lambda stage: None)
+    sae.sae.threshold.data.fill_(1.5)
+    return model, sae

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from random_model import CONTEXT, make_model, make_sae
+from random_model import CONTEXT, two_models
 
 from axon_shell import bridge as bridge_module
 from axon_shell.analysers import Analysers
@@ -26,7 +26,7 @@ from axon_shell.events import EventLog
 from axon_shell.graph import KINDS
 from axon_shell.labels import Labels, LabelStore
 from axon_shell.plugins import Catalogue
-from axon_shell.records import Analyser, ModelSpec, SaeSpec, Settings, hub_model
+from axon_shell.records import Analyser, ModelSpec, Settings, hub_model
 from axon_shell.remembered import Remembered
 from axon_shell.session import Annotator
 from axon_shell.store import Store
@@ -38,12 +38,7 @@ SAE = "random/first"
 @pytest.fixture(scope="module")
 def offered(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     folder = tmp_path_factory.mktemp("weights")
-    found = Catalogue()
-    for seed, name in enumerate(("random", "second")):
-        spec = make_model(folder / name, seed)
-        found.models[name] = ModelSpec(name, name.title(), "gpt2", spec.weights, CONTEXT, 0, sae=f"{name}/first")
-        sae = make_sae(folder / f"{name}-sae", "blocks.1.hook_resid_pre", seed=seed)
-        found.saes[f"{name}/first"] = SaeSpec(f"{name}/first", name, sae.hook, sae.width, sae.weights)
+    found = two_models(folder)
     found.saes["random/gone"] = replace(found.saes["random/first"], id="random/gone", weights=folder / "nowhere")
     found.saes["second/other"] = replace(found.saes["second/first"], id="second/other")
     found.models["gone"] = ModelSpec("gone", "Gone", "gpt2", folder / "nowhere", CONTEXT, 0)
@@ -55,11 +50,11 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 
 @pytest.fixture(scope="module")
 def bridge(offered: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
-    """One bridge for the file: its model is loaded once."""
+    """One bridge for the file: its model is loaded once. No names from firings, which change with each run."""
     folder = tmp_path_factory.mktemp("data")
     config = Config(start=Start("random"))
     store = Store(folder)
-    labels = Labels([], offered.saes, LabelStore(folder), fires_on=store.fires_on)
+    labels = Labels([], offered.saes, LabelStore(folder))
     worker = Worker(store, Annotator(labels, Analysers(offered.analysers.values())), EventLog(), config)
     bridge = Bridge(worker, store, offered, config, Remembered(folder / "remembered.json"))
     yield bridge

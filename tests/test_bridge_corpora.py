@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from random_model import CONTEXT, make_model, make_sae
+from random_model import two_models
 from test_bridge import ask, events_until, refused
 from test_calibrate import texts
 
@@ -17,8 +17,6 @@ from axon_shell.bridge import Bridge
 from axon_shell.config import Config, Start
 from axon_shell.events import EventLog
 from axon_shell.labels import Labels, LabelStore
-from axon_shell.plugins import Catalogue
-from axon_shell.records import ModelSpec, SaeSpec
 from axon_shell.remembered import Remembered
 from axon_shell.session import Annotator
 from axon_shell.store import Store
@@ -31,12 +29,7 @@ pytestmark = pytest.mark.timeout(600)  # a calibration takes a while on a busy m
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     folder = tmp_path_factory.mktemp("weights")
-    found = Catalogue()
-    for seed, name in enumerate(("random", "second")):
-        spec = make_model(folder / name, seed)
-        found.models[name] = ModelSpec(name, name.title(), "gpt2", spec.weights, CONTEXT, 0, sae=f"{name}/first")
-        sae = make_sae(folder / f"{name}-sae", "blocks.1.hook_resid_pre", seed=seed)
-        found.saes[f"{name}/first"] = SaeSpec(f"{name}/first", name, sae.hook, sae.width, sae.weights)
+    found = two_models(folder)
     store = Store(folder / "data")
     labels = Labels([], found.saes, LabelStore(folder / "data"), fires_on=store.fires_on)
     config = Config(start=Start("random"))

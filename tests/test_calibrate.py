@@ -13,7 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_model import CONTEXT, FEATURES, make_model, make_sae
+from random_model import CONTEXT, FEATURES, make_model, seldom_firing
 
 from axon_shell.corpus import Corpus
 from axon_shell.engine.calibrate import Speed, count
@@ -21,7 +21,7 @@ from axon_shell.engine.cofiring import LEAST_LIFT, MEETINGS, cofiring, in_lists
 from axon_shell.engine.findings import HELD_OUT, PLACES, Firings, findings
 from axon_shell.engine.model import Model, load_model
 from axon_shell.engine.passes import batches_of, in_rows, read_rows
-from axon_shell.engine.sae import Sae, load_sae
+from axon_shell.engine.sae import Sae
 from axon_shell.engine.stream import Stream
 from axon_shell.engine.tally import AFTER, BEFORE, RANDOM, STRONGEST, Block, Contexts, Tally
 from axon_shell.engine.text import Decoder
@@ -49,12 +49,7 @@ def all_of(work: Generator[None, None, T]) -> T:
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Sae]:
-    """A model and an SAE of random weights, of which few features fire at a token."""
-    folder = tmp_path_factory.mktemp("random")
-    model = load_model(make_model(folder / "model"), torch.device("cpu"), lambda stage: None)
-    sae = load_sae(make_sae(folder / "sae", HOOK), model, lambda stage: None)
-    sae.sae.threshold.data.fill_(1.5)
-    return model, sae
+    return seldom_firing(tmp_path_factory.mktemp("random"), HOOK)
 
 
 def one_by_one(model: Model, sae: Sae, documents: list[str]) -> list[list[tuple[int, np.ndarray]]]:

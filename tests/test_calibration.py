@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from conftest import OFFLINE, REPOSITORY
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from random_model import FEATURES, make_model, make_sae
+from random_model import FEATURES, make_model, make_sae, seldom_firing
 from test_calibrate import HOOK, texts
 
 from axon_shell import calibrating
@@ -44,11 +44,7 @@ SAE = f"random/{HOOK}"
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, Sae]:
-    folder = tmp_path_factory.mktemp("random")
-    model = load_model(make_model(folder / "model"), torch.device("cpu"), lambda stage: None)
-    sae = load_sae(make_sae(folder / "sae", HOOK), model, lambda stage: None)
-    sae.sae.threshold.data.fill_(1.5)
-    return model, sae
+    return seldom_firing(tmp_path_factory.mktemp("random"), HOOK)
 
 
 @pytest.fixture

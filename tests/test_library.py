@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -33,13 +32,6 @@ def told(prompt: str, output: str, model: str = "m", saes: tuple[str, ...] = ("m
     last = step_message(1, False, saes=saes) | {"text": output, "is_prompt": False}
     end = {"kind": "end", "reason": "max_tokens", "prompt_tokens": 1, "new_tokens": 1, "ms_per_token": 4.5}
     return [start_message(uid, prompt, saes) | {"model": model}, step_message(0, saes=saes), last, end]
-
-
-@pytest.fixture
-def store(home: Path) -> Iterator[Store]:
-    store = Store(home)
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -30,10 +30,15 @@ def test_an_sae_is_trained_on_a_text_file_and_reads_the_next_run(browser: Browse
         page.click("#train-go")
         expect(page.locator("#train-stop")).to_be_visible()
         page.keyboard.press("Escape")  # it goes on without the dialog
+        page.click("#run")
+        expect(page.locator("#failure")).to_contain_text("An SAE is being trained.")
+        expect(page.locator("#run")).to_be_visible()
         page.click("#saes")
         page.click("#train-sae")
         expect(dialog).to_contain_text("tiny-world/mine is trained", timeout=TRAINED)
-        expect(dialog.locator("dl")).to_contain_text("Unexplained")
+        measured = dict(zip(*(dialog.locator(f"dl {part}").all_inner_texts() for part in ("dt", "dd")), strict=True))
+        assert set(measured) == {"Unexplained", "L0", "Dead features", "Loss recovered"}
+        assert "–" not in measured.values()
         page.click("#train-use")
         assert page.evaluate("() => window.__app.state.saes") == ["tiny-world/mine"]
         run(page, PROMPT, max_tokens=2)

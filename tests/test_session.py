@@ -8,7 +8,6 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -56,13 +55,6 @@ def saes(model: Model, tmp_path_factory: pytest.TempPathFactory) -> list[Sae]:
         load_sae(make_sae(folder / name, hook, id=f"random/{name}"), model, lambda stage: None)
         for name, hook in (("first", "blocks.0.hook_resid_pre"), ("last", "blocks.2.hook_resid_post"))
     ]
-
-
-@pytest.fixture
-def store(home: Path) -> Iterator[Store]:
-    store = Store(home)
-    yield store
-    store.close()
 
 
 def run(store: Store, model: Model, saes: list[Sae], uid: str = "", stopped=lambda: False) -> Iterator[Message]:

@@ -45,13 +45,6 @@ def saes(model: Model) -> list[Sae]:
 
 
 @pytest.fixture
-def store(home: Path) -> Iterator[Store]:
-    store = Store(home)
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def labels(store: Store, home: Path) -> Iterator[Labels]:
     found = catalogue(Config())
     labels = Labels(found.label_sources.values(), found.saes, LabelStore(home), fires_on=store.fires_on)

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -24,14 +23,6 @@ from axon_shell.errors import NotFound, StoreError
 from axon_shell.records import ActiveFeature, Alternative, End, Message, NextToken, Reading, Settings, Step
 from axon_shell.store import Firing, SessionSummary, Store, firings, new_uid, rows, schema, writer
 from axon_shell.store.packing import pack_readings, unpack_readings
-
-
-@pytest.fixture
-def store(home: Path) -> Iterator[Store]:
-    store = Store(home)
-    yield store
-    store.close()
-
 
 # -- what goes in comes out -----------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -32,6 +33,16 @@ def from_base64(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except ValueError as error:
         raise Refused("The page sent something that is no file.", "Reload the page.") from error
+
+
+LARGEST_TEXTS = 15_000_000  # characters of all texts together; the server takes little more in one call
+
+
+def require_taken(texts: Sequence[str], command: str) -> None:
+    """Raise Refused where texts are more than the page may send; the command takes files of any size."""
+    if sum(map(len, texts)) > LARGEST_TEXTS:
+        message = f"The texts are longer than {LARGEST_TEXTS:,} characters together."
+        raise Refused(message, f"`axon-shell {command}` takes files of any size.")
 
 
 def bounded(value: int, low: int, high: int) -> int:

@@ -10,12 +10,11 @@ from typing import Any, Literal
 from .. import calibrating
 from ..calibration import TOKENS
 from ..corpus import Corpus
-from ..errors import Busy, NotFound, Refused
+from ..errors import Busy, NotFound
 from ..worker import GOING_ON
-from .checks import bounded
+from .checks import bounded, require_taken
 from .part import Part
 
-LARGEST = 15_000_000  # characters of all texts together; the server takes little more in one call
 SESSIONS, SENT = "the texts of my sessions", "texts of my own"
 FILES = {"sessions": SESSIONS, "texts": SENT}
 MOST_TOKENS = 100_000_000
@@ -43,11 +42,9 @@ class Corpora(Part):
         """Calibrate an SAE on the texts of all sessions, or on texts that are sent along."""
         spec = self.catalogue.sae(sae)
         self._require_idle()
-        if sum(map(len, texts or ())) > LARGEST:
-            hint = "`axon-shell calibrate` takes files of any size."
-            raise Refused(f"The texts are longer than {LARGEST:,} characters together.", hint)
+        require_taken(texts or (), "calibrate")
         found = self._texts_of_sessions() if source == "sessions" else iter(texts or ())
-        path = calibrating.write_texts(spec, FILES[source], found)
+        path = calibrating.written(spec, FILES[source], found)
         model, _ = self.catalogue.choose(spec.model, [spec.id])
         self.worker.calibrate(model, spec, corpus_of(path), bounded(tokens, 1, MOST_TOKENS), resume=False)
         return {}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from typing import Any
 
-from ..errors import Busy, InvalidSetting, Refused
+from ..errors import Busy, InvalidSetting
 from ..plugins import add_trained, require_installed
-from ..training import ARCHITECTURES, RANGES, TrainingSettings, name_for, require_name, written
+from ..training import ARCHITECTURES, RANGES, TrainingSettings, name_for, require_free, require_name, written
+from .checks import require_taken
 from .part import Part
-
-LARGEST = 15_000_000  # characters of all texts together; the server takes little more in one call
 
 
 class Training(Part):
@@ -43,9 +42,8 @@ class Training(Part):
         options = [f"--{key}={value}" for key, value in settings.items()]
         if self.worker.apart.busy:
             raise Busy("An SAE is being trained already.", "Stop that, or wait until it ends.")
-        if sum(map(len, texts or ())) > LARGEST:
-            hint = "`axon-shell train-sae` takes files of any size."
-            raise Refused(f"The texts are longer than {LARGEST:,} characters together.", hint)
+        require_taken(texts or (), "train-sae")
+        require_free(spec.id, name, resume)  # before the texts of one that was begun are written over
         options += ["--resume"] if resume else [f"--corpus={written(spec.id, name, texts or [])}"]
         options += [f"--name={name}"]
         sae = f"{spec.id}/{name}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,7 +16,7 @@ from rich.text import Text
 from ..config import load_config
 from ..errors import TrainingError
 from ..records import Message
-from ..training import ARCHITECTURES, TrainingSettings, done, name_for, require_name, unfinished
+from ..training import ARCHITECTURES, TrainingSettings, name_for, require_free, require_name, unfinished
 from .shared import as_json, device_option, dtype_option, interrupted, print_json
 
 
@@ -84,20 +83,6 @@ def train_sae(
                 print_json(message)
         else:
             show(messages)
-
-
-def require_free(model: str, name: str, resume: bool, force: bool) -> None:
-    """Raise TrainingError where an SAE or a checkpoint of this name is not to be replaced; `force` removes them."""
-    if resume:
-        return
-    for folder, what, hint in (
-        (done(model, name), "is trained already", ""),
-        (unfinished(model, name), "was begun already", " --resume goes on with it,"),
-    ):
-        if force:
-            shutil.rmtree(folder, ignore_errors=True)
-        elif folder.is_dir() and any(folder.iterdir()):
-            raise TrainingError(f"{model}/{name} {what}.", f"Choose another --name;{hint} --force begins anew.")
 
 
 def require_same(chosen: dict[str, Any], before: dict[str, Any]) -> None:

@@ -13,17 +13,14 @@ from itertools import cycle
 
 import torch
 
-from ..errors import CorpusError, EngineError, OutOfMemory
+from ..errors import CorpusError
 from ..pieces import Piece, documents
-from .model import Model, less_memory, out_of_memory
+from .model import Model
+from .passes import read_rows
 
 CHUNK, CHUNK_BYTES = 1 << 16, 1 << 29  # activations of a chunk at most, and bytes of them
 AT_ONCE = 8192  # tokens of one forward pass
 LONGEST = 512  # tokens of a row
-
-
-class Reached(Exception):
-    """The forward pass has come to where it need not go on."""
 
 
 @dataclass(frozen=True)
@@ -82,38 +79,12 @@ class Reading:
     def activations(self, rows: torch.Tensor) -> torch.Tensor:
         """What passes the hook point at tokens that are words: (words, width) in float32.
 
-        Raises EngineError when something is not a number, OutOfMemory when memory is too little.
+        Raises what `passes.read_rows` raises.
         """
-        taken: list[torch.Tensor] = []
-
-        def take(x: torch.Tensor) -> None:
-            taken.append(x.reshape(rows.numel(), -1))  # heads side by side
-            raise Reached
-
         began = time.perf_counter()
-        torch.set_num_threads(self.model.threads)
-        handle = self.point.attach(take)
-        try:
-            self.places.network.base_model(rows.to(self.model.device), use_cache=False)
-        except Reached:
-            pass
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-            raise OutOfMemory(
-                f"{self.model.spec.name} needs more memory than there is for {rows.numel()} tokens at a time.",
-                less_memory(self.model.spec, self.model.dtype),
-            ) from error
-        finally:
-            handle.remove()
-        if not taken:
-            raise EngineError(f"Nothing passes {self.point.name} in {self.model.spec.name}.", "Choose another hook.")
-        found = taken[0][~torch.isin(rows.flatten(), self.special).to(taken[0].device)].float()
-        if not torch.isfinite(found).all():
-            raise EngineError(
-                f"The activations at {self.point.name} are not finite numbers.",
-                "The weights are damaged, or the number format is too small for this model: try --dtype float32.",
-            )
+        name = self.point.name
+        taken = read_rows(self.model, [name], rows.tolist())[name].flatten(0, 1)
+        found = taken[~torch.isin(rows.flatten(), self.special).to(taken.device)].float()
         self.seconds, self.tokens = self.seconds + time.perf_counter() - began, self.tokens + rows.numel()
         return found
 

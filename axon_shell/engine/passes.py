@@ -75,6 +75,9 @@ def read_rows(model: Model, hooks: Sequence[str], rows: Sequence[Sequence[int]])
     finally:
         for handle in handles:
             handle.remove()
+    for point in places.points:
+        if point.name not in captured:
+            raise EngineError(f"Nothing passes {point.name} in {model.spec.name}.", "Choose another hook.")
     for name, x in captured.items():
         if x.numel() % tokens.numel() or x.shape[0] not in (len(rows), tokens.numel()):
             raise WeightsError(

@@ -154,10 +154,7 @@ export function createActions(state, bridge) {
       await call('run', { prompt, model: state.model, saes: state.saes, settings, parent: session, position, edits });
       state.branch(null);
     } catch (error) {
-      const record = asRecord(error);
-      if (record.kind === 'busy')
-        state.fail(record); // the run that is going on ends by itself
-      else refused(record);
+      refused(asRecord(error));
     }
   }
 
@@ -346,7 +343,7 @@ export function createActions(state, bridge) {
   async function pullGraph() {
     const { session, t, shown, edgesBy, chance, view } = state;
     if (asking || !session?.start || t < 0 || !shown[0]) return;
-    const question = [session.uid, ...shown, edgesBy, chance, view.nodes, view.edgesPerNode, view.always, t].join('|');
+    const question = [session.uid, ...shown, edgesBy, chance, view.nodes, view.edgesPerNode, t].join('|');
     if (question === askedFor && state.graph) return;
     const early = askedAt + GRAPH_EVERY - performance.now();
     asking = true;
@@ -360,8 +357,7 @@ export function createActions(state, bridge) {
     try {
       const params = { session: session.uid, by: edgesBy, chance, position: t, edges_per_node: view.edgesPerNode };
       const max_nodes = Math.ceil(view.nodes / shown.length);
-      const always = view.always; // features that nearly always fire have edges too
-      const graphs = await Promise.all(shown.map((sae) => call('graph', { ...params, sae, max_nodes, always })));
+      const graphs = await Promise.all(shown.map((sae) => call('graph', { ...params, sae, max_nodes })));
       if (state.session === session && String(state.shown) === String(shown)) state.draw(joined(shown, graphs));
     } catch (error) {
       askedFor = '';

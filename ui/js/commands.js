@@ -17,7 +17,7 @@ import { theme } from './theme.js';
  * @property {string[]} [on]          the keys as the browser names them, lower case
  * @property {(event?: KeyboardEvent) => unknown} act
  * @property {() => boolean} [can]    whether it makes sense now; by itself always
- * @property {"key" | "palette"} [only]   where it is offered, if not in both
+ * @property {"key"} [only]           the palette does not offer it
  *
  * @typedef {object} Panels
  * @property {{run(): void, focus(): void}} prompt

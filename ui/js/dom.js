@@ -104,6 +104,26 @@ async function copy(text) {
   }
 }
 
+/**
+ * Gives a dialog its heading with a button that closes it, and closes it at a click beside it.
+ * @param {HTMLDialogElement} dialog   aria-labelledby names the heading
+ * @param {string | HTMLElement} title   the heading, or its text
+ * @param {...(Node | string | null)} children
+ */
+export function fillDialog(dialog, title, ...children) {
+  const heading = typeof title === 'string' ? el('h2', {}, title) : title;
+  heading.id = dialog.getAttribute('aria-labelledby') ?? '';
+  const close = el(
+    'button',
+    { type: 'button', className: 'quiet', 'aria-label': 'Close', title: 'Close', onclick: () => dialog.close() },
+    icon('close'),
+  );
+  dialog.replaceChildren(el('header', {}, heading, close), ...children.filter((child) => child !== null));
+  dialog.onclick = (event) => {
+    if (event.target === dialog) dialog.close(); // and gives nothing: false would undo the click
+  };
+}
+
 /** Whether the user asked the system, or this program, for less motion. */
 export const calm = () =>
   document.documentElement.dataset.motion === 'less' || matchMedia('(prefers-reduced-motion: reduce)').matches;

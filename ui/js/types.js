@@ -96,9 +96,9 @@
  *   tokens: {token_id: number, text: string, a: number | null, b: number | null}[]}} Prediction
  *
  * An SAE in training, and how good it came out on text that was kept apart.
- * @typedef {{sae: string, state: "loading" | "start" | "progress" | "stopped" | "end" | "failed", tokens?: number, of?: number,
+ * @typedef {{sae: string, state: "loading" | "start" | "progress" | "measuring" | "stopped" | "end" | "failed", tokens?: number, of?: number,
  *   loss?: number, l0?: number, unexplained?: number, dead?: number, tokens_per_second?: number, seconds_left?: number,
- *   error?: ErrorRecord, quality?: {unexplained: number, l0: number, dead: number, loss_recovered: number}}} Training
+ *   error?: ErrorRecord, quality?: {unexplained: number, l0: number, dead: number, recovered: number}}} Training
  * @typedef {{architectures: Record<string, string>, settings: Record<string, number | string>}} TrainingChoices
  *
  * What was measured of an SAE's features on texts, what goes on now, and what could be gone on with.

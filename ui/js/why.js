@@ -26,23 +26,29 @@ export function ranked({ features }, by) {
  */
 export const largest = (features, of) => features.reduce((most, one) => Math.max(most, Math.abs(of(one) ?? 0)), 1e-9);
 
+/** @type {[part: string, name: string, about: string][]} */
+const PARTS = [
+  ['features', 'all active features', 'the sum of the column, those not listed too'],
+  ['constant', 'SAE’s constant part', 'its bias, which stands for no feature'],
+  ['unexplained', 'not explained', 'what the SAE does not reproduce of the activity here'],
+  ['rest', 'everything else', 'what other parts of the model write later'],
+  ['bias', 'the model’s own bias', 'of the final normalisation and the unembedding'],
+];
+
 /**
- * What the logit is made of, a line each; they add up to it. Nothing where no straight line leads to the logits.
+ * What the logit is made of, a line each; they add up to it. `without`: how the token fares when that part is removed.
+ * Lines of which nothing is known are left out.
  * @param {WhySae} sae
- * @returns {{name: string, direct: number | null, gradient: number | null, about: string}[]}
+ * @returns {{name: string, about: string, direct: number | null, gradient: number | null, without: Without | null}[]}
  */
-export function sums({ direct, gradient }) {
-  const of = (/** @type {string} */ part) => ({
-    direct: direct ? /** @type {any} */ (direct)[part] : null,
-    gradient: /** @type {any} */ (gradient)[part] ?? null,
-  });
-  return [
-    { name: 'all active features', ...of('features'), about: 'the sum of the column, those not listed too' },
-    { name: 'SAE’s constant part', ...of('constant'), about: 'its bias, which stands for no feature' },
-    { name: 'not explained', ...of('unexplained'), about: 'what the SAE does not reproduce of the activity here' },
-    { name: 'everything else', ...of('rest'), about: 'what other parts of the model write later' },
-    { name: 'the model’s own bias', ...of('bias'), about: 'of the final normalisation and the unembedding' },
-  ].filter((line) => line.direct !== null || line.gradient !== null);
+export function sums({ direct, gradient, ablation }) {
+  const of = (/** @type {any} */ measured, /** @type {string} */ part) => measured?.[part] ?? null;
+  return PARTS.map(([part, name, about]) => ({
+    ...{ name, about },
+    direct: of(direct, part),
+    gradient: of(gradient, part),
+    without: of(ablation, part),
+  })).filter((line) => line.direct !== null || line.gradient !== null);
 }
 
 /**

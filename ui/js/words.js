@@ -69,6 +69,9 @@ export function number(value) {
   return value.toFixed(2);
 }
 
+/** A number with its sign. @param {number} value */
+export const signed = (value) => `${value < 0 ? '−' : '+'}${number(Math.abs(value))}`;
+
 /**
  * A number of any size: whole ones whole, small ones with the digits that tell them from 0.
  * @param {number} value

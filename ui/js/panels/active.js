@@ -8,7 +8,7 @@ import { NO_DESCRIPTION, isAutomatic } from '../label-words.js';
 import { listed } from '../listing.js';
 import { readingAt, strongestUpTo } from '../session.js';
 import { theme } from '../theme.js';
-import { counted, featureName, number, percent, saeName } from '../words.js';
+import { counted, featureName, number, percent, signed } from '../words.js';
 
 /** @import { FeatureId, Mark } from '../marks.js' */
 /** @import { Listing } from '../listing.js' */
@@ -128,13 +128,7 @@ export function activePanel(state) {
   /** @param {ReturnType<typeof makeList>} list @param {string} sae @param {number} i @param {Reading} reading */
   function head({ heading, swatch, title, facts }, sae, i, reading) {
     swatch.style.background = css(layerColor(i, theme()));
-    setText(
-      title,
-      saeName(
-        state.hello?.saes.find((one) => one.id === sae),
-        sae,
-      ),
-    );
+    setText(title, state.saeName(sae));
     setText(facts, `L0 ${reading.l0} · ${percent(reading.unexplained)} unexplained`);
     heading.title = sae;
   }
@@ -189,10 +183,7 @@ export function activePanel(state) {
     row.bar.style.background = byEffect
       ? `var(${(effect ?? 0) >= 0 ? '--accent' : '--link'})`
       : css(activationColor(activation / full, theme()));
-    setText(
-      row.effect,
-      effect === null || Math.abs(effect) < 0.005 ? '' : `${effect > 0 ? '+' : '−'}${number(Math.abs(effect))}`,
-    );
+    setText(row.effect, effect === null || Math.abs(effect) < 0.005 ? '' : signed(effect));
     const direct = effect === null ? '' : ` · direct effect on the next token's logit ${number(effect)}`;
     const how = automatic ? ` (${NO_DESCRIPTION})` : '';
     const often = always ? ' · fires at nearly every token so far' : '';

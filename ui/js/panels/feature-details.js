@@ -4,7 +4,7 @@
 
 import { el } from '../dom.js';
 import { aroundStrongest, detail, originName } from '../label-words.js';
-import { number, visible } from '../words.js';
+import { number, signed, visible } from '../words.js';
 import { shaded } from './feature-session.js';
 
 /** @import { Context, FeatureRecord, Weighed } from '../types.js' */
@@ -47,9 +47,7 @@ function chips(title, tokens, source, what) {
     el(
       'ul',
       { className: 'chips' },
-      ...tokens.map(([token, weight]) =>
-        el('li', { title: `${weight > 0 ? '+' : '−'}${number(Math.abs(weight))} to its logit` }, visible(token)),
-      ),
+      ...tokens.map(([token, weight]) => el('li', { title: `${signed(weight)} to its logit` }, visible(token))),
     ),
   ];
 }

@@ -143,7 +143,7 @@ export function featurePanel(state, actions) {
 
   /** @param {string} sae @param {number} feature */
   function heading(sae, feature) {
-    const hook = record?.hook || state.hello?.saes.find((one) => one.id === sae)?.hook || sae;
+    const hook = record?.hook || state.saeOf(sae)?.hook || sae;
     const { label, label_state } = nameOf(sae, feature);
     const name = label === undefined ? `feature ${feature}` : featureName(feature, label, label_state);
     return [

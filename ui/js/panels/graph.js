@@ -15,7 +15,7 @@ import { recall, remember } from '../remember.js';
 import { isTransient, strongestUpTo } from '../session.js';
 import { theme } from '../theme.js';
 import { glowAt } from '../trail.js';
-import { NOT_STORED, counted, edgesFrom, edgesWords, featureName, saeName } from '../words.js';
+import { NOT_STORED, counted, edgesFrom, edgesWords, featureName } from '../words.js';
 
 /** @import { Item, Tie } from '../graph/data.js' */
 /** @import { View } from '../graph/looks.js' */
@@ -228,21 +228,21 @@ export function graphPanel(state, actions) {
 
   /** Of several SAEs: which hue is which. */
   function describeLayers() {
-    const { shown, hello } = state;
+    const { shown } = state;
     const several = shown.length > 1;
     const layers = $('layers');
     layers.hidden = !several;
     $('scale-row').hidden = several;
     setText($('dots-meaning'), several ? DOTS.several : DOTS.one);
-    const name = (/** @type {string} */ id) =>
-      saeName(
-        hello?.saes.find((sae) => sae.id === id),
-        id,
-      );
     layers.replaceChildren(
       ...(several ? [...shown].reverse() : []).map((id) => {
         const background = css(layerColor(shown.indexOf(id), theme()));
-        return el('li', { title: id }, el('i', { className: 'swatch', style: `background:${background}` }), name(id));
+        return el(
+          'li',
+          { title: id },
+          el('i', { className: 'swatch', style: `background:${background}` }),
+          state.saeName(id),
+        );
       }),
     );
   }

@@ -3,6 +3,7 @@
 
 import { $, el, setText } from '../dom.js';
 import { activationColor, css } from '../color.js';
+import { tokensUpTo } from '../firings.js';
 import { nameClass } from '../label-words.js';
 import { activationsOf, lastPosition, nameIn } from '../session.js';
 import { theme } from '../theme.js';
@@ -87,7 +88,7 @@ export function heatPanel(state) {
     const steps = state.session?.steps ?? [];
     const peak = steps[activations.indexOf(strongest)]?.piece ?? '';
     const where = fired ? `, strongest ${number(strongest)} at ${quoted(peak)}` : '';
-    const said = `Fires at ${fired} of ${counted(steps.filter((step) => !step?.is_bos).length, 'token')}${where}`;
+    const said = `Fires at ${fired} of ${counted(tokensUpTo(steps, Infinity), 'token')}${where}`;
     track.setAttribute('aria-label', said);
     track.title = said;
     const scale = devicePixelRatio;

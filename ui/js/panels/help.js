@@ -1,7 +1,7 @@
 // @ts-check
 // What one sees, and the keys of the commands.
 
-import { $, el, icon } from '../dom.js';
+import { $, el, fillDialog } from '../dom.js';
 
 /** @import { Command } from '../commands.js' */
 
@@ -35,24 +35,13 @@ export function helpDialog(commands) {
   /** @type {HTMLDialogElement} */
   const dialog = $('help-dialog');
   const keys = el('dl', { className: 'keys' });
-  dialog.append(
-    el(
-      'header',
-      {},
-      el('h2', { id: 'help-title' }, 'What you see'),
-      el(
-        'button',
-        { type: 'button', className: 'quiet', 'aria-label': 'Close', onclick: () => dialog.close() },
-        icon('close'),
-      ),
-    ),
+  fillDialog(
+    dialog,
+    'What you see',
     el('dl', { className: 'what' }, ...WHAT.flatMap(([term, text]) => [el('dt', {}, term), el('dd', {}, text)])),
     el('h2', {}, 'Keys'),
     keys,
   );
-  dialog.addEventListener('click', (event) => {
-    if (event.target === dialog) dialog.close(); // a click beside it
-  });
   function open() {
     const rows = commands().flatMap((command) => (command.keys ? [{ ...command, keys: command.keys }] : []));
     keys.replaceChildren(...rows.flatMap(({ name, keys }) => [el('dt', {}, ...keyCaps(keys)), el('dd', {}, name)]));

@@ -4,13 +4,13 @@
 
 import { asRecord } from '../actions.js';
 import { el, refill } from '../dom.js';
+import { textsOf } from '../texts.js';
 import { counted, number } from '../words.js';
 
 /** @import { Actions } from '../actions.js' */
 /** @import { State } from '../state.js' */
 /** @import { Calibration, ErrorRecord } from '../types.js' */
 
-const LARGEST = 15_000_000; // characters, as the program takes them at once
 const GOING_ON = ['loading', 'reading', 'looking'];
 
 /**
@@ -42,13 +42,7 @@ export function calibratingPart(state, actions) {
     const chosen = [...(files.files ?? [])];
     files.value = '';
     if (!chosen.length) return;
-    const size = chosen.reduce((/** @type {number} */ sum, /** @type {File} */ file) => sum + file.size, 0);
-    if (size > LARGEST) {
-      const hint = '`axon-shell calibrate` in a terminal takes files of any size.';
-      return fail({ kind: 'refused', message: `These files are larger than ${LARGEST / 1e6} MB together.`, hint });
-    }
-    const texts = await Promise.all(chosen.map((/** @type {File} */ file) => file.text()));
-    await attempt(() => actions.calibrate(state.sae, 'texts', texts));
+    await attempt(async () => actions.calibrate(state.sae, 'texts', await textsOf(chosen, 'axon-shell calibrate')));
   });
   home.addEventListener('toggle', () => home.open && void ask());
   state.on('calibration', () => home.open && void ask());

@@ -3,7 +3,7 @@
 
 import { $, el, setText } from '../dom.js';
 import { restOfSet, setSentence } from '../label-words.js';
-import { counted, saeName } from '../words.js';
+import { counted } from '../words.js';
 import { calibratingPart } from './labels-calibrating.js';
 import { gettingPart } from './labels-getting.js';
 import { searchPart } from './labels-search.js';
@@ -49,15 +49,7 @@ export function labelsPanel(state, actions) {
 
   function draw() {
     const set = state.labelSet;
-    setText(
-      of,
-      state.sae
-        ? saeName(
-            state.hello?.saes.find((sae) => sae.id === state.sae),
-            state.sae,
-          )
-        : '',
-    );
+    setText(of, state.sae && state.saeName(state.sae));
     of.title = state.sae;
     setText(here, set ? setSentence(set) : state.sae ? 'Counting labels …' : 'No SAE is on screen.');
     setText(rest, set ? restOfSet(set) : '');

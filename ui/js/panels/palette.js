@@ -3,7 +3,7 @@
 
 import { $, el } from '../dom.js';
 import { matching } from '../matching.js';
-import { featureName, hookName } from '../words.js';
+import { featureName } from '../words.js';
 
 /** @import { Actions } from '../actions.js' */
 /** @import { Command } from '../commands.js' */
@@ -160,7 +160,7 @@ function choices(state, actions) {
   const shown = (state.session?.start?.saes ?? [])
     .filter((id) => id !== state.sae || state.together)
     .map((id) => ({
-      name: `Show ${hookName(state.hello?.saes.find((sae) => sae.id === id)?.hook ?? id)}`,
+      name: `Show ${state.saeName(id)}`,
       kind: `SAE ${id}`,
       act: () => state.showSae(id),
     }));

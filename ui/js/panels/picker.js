@@ -77,9 +77,7 @@ export function pickerPanel(state, actions) {
     const mine = ++asked; // an answer that comes after a later question is dropped
     const answer = await actions.saes(state.model, search.value);
     if (mine !== asked || !answer) return;
-    const chosen = state.saes
-      .map((id) => state.hello?.saes.find((sae) => sae.id === id))
-      .filter((sae) => sae !== undefined);
+    const chosen = state.saes.map((id) => state.saeOf(id)).filter((sae) => sae !== undefined);
     const others = answer.saes.filter((sae) => !state.saes.includes(sae.id));
     found.replaceChildren(...[...chosen, ...others].map(saeRow));
     search.hidden = !search.value && answer.total <= answer.saes.length && answer.total < 10;
@@ -123,14 +121,13 @@ export function pickerPanel(state, actions) {
   state.on(['session', 'steps', 'choice', 'hello'], () => {
     const start = state.session?.start;
     const offered = start?.saes ?? state.saes;
-    const known = offered.map((id) => ({ id, sae: state.hello?.saes.find((sae) => sae.id === id) }));
     const together = state.shown.length > 1;
     const signature = `${offered.join()}|${state.sae}|${together}|${start?.session}`;
     if (shown.dataset.signature === signature) return; // an open list must not be rebuilt at each token
     shown.dataset.signature = signature;
     shown.replaceChildren(
-      ...known.map(({ id, sae }) =>
-        el('option', { value: id, selected: id === state.sae && !together, title: id }, saeName(sae, id)),
+      ...offered.map((id) =>
+        el('option', { value: id, selected: id === state.sae && !together, title: id }, state.saeName(id)),
       ),
       ...(start && offered.length > 1
         ? [el('option', { value: '', selected: together }, `all ${offered.length} at once`)]

@@ -1,7 +1,7 @@
 // @ts-check
 // How the page looks and behaves, and where things are kept.
 
-import { $, el, icon } from '../dom.js';
+import { $, el, fillDialog } from '../dom.js';
 
 /** @import { State } from '../state.js' */
 /** @import { Theme } from '../color.js' */
@@ -26,17 +26,9 @@ export function preferencesDialog(state, theme, ...more) {
   ]);
   motion.addEventListener('change', () => state.look({ motion: motion.value }));
   const places = el('dl', { className: 'facts' });
-  dialog.append(
-    el(
-      'header',
-      {},
-      el('h2', { id: 'preferences-title' }, 'Preferences'),
-      el(
-        'button',
-        { type: 'button', className: 'quiet', 'aria-label': 'Close', onclick: () => dialog.close() },
-        icon('close'),
-      ),
-    ),
+  fillDialog(
+    dialog,
+    'Preferences',
     el('div', { className: 'preference' }, el('label', { for: 'theme-choice' }, 'Dark or light'), themes),
     el(
       'div',
@@ -49,9 +41,6 @@ export function preferencesDialog(state, theme, ...more) {
     el('h2', {}, 'Where things are'),
     places,
   );
-  dialog.addEventListener('click', (event) => {
-    if (event.target === dialog) dialog.close(); // a click beside it
-  });
   applyMotion();
   state.on('view', applyMotion);
 

@@ -1,10 +1,10 @@
 // @ts-check
 // Two sessions side by side: their tokens, aligned where they match, and the features that differ most.
 
-import { $, el, icon } from '../dom.js';
+import { $, el, fillDialog } from '../dom.js';
 import { asRecord } from '../bridge.js';
-import { nameClass } from '../label-words.js';
-import { counted, featureName, number, percent, quoted, visible } from '../words.js';
+import { featureHead, tokenText } from '../shown.js';
+import { counted, number, percent, signed, visible } from '../words.js';
 
 /** @import { Actions } from '../actions.js' */
 /** @import { State } from '../state.js' */
@@ -44,17 +44,9 @@ export function compareDialog(state, actions) {
       ? `${counted(found.both, 'feature')} of ${found.sae_a} in both, ${found.only_a} only on the left, ${found.only_b} only on the right.`
       : `Features of two SAEs cannot be compared: left ${found.sae_a}, right ${found.sae_b}.`;
     const shown = found.features.slice(0, SHOWN);
-    dialog.replaceChildren(
-      el(
-        'header',
-        {},
-        el('h2', { id: 'compare-title' }, 'Two sessions'),
-        el(
-          'button',
-          { type: 'button', className: 'quiet', 'aria-label': 'Close', title: 'Close', onclick: () => dialog.close() },
-          icon('close'),
-        ),
-      ),
+    fillDialog(
+      dialog,
+      'Two sessions',
       el(
         'div',
         { className: 'sides' },
@@ -92,7 +84,7 @@ export function compareDialog(state, actions) {
           el(
             'li',
             {},
-            el('span', {}, `at ${position} `, el('q', {}, quoted(piece).slice(1, -1))),
+            el('span', {}, `at ${position} `, tokenText(piece)),
             el('small', {}, `${percent(moved)} of the probability moved`),
             el(
               'span',
@@ -100,9 +92,7 @@ export function compareDialog(state, actions) {
               ...tokens
                 .filter(({ a, b }) => Math.abs((a ?? 0) - (b ?? 0)) >= 0.01)
                 .slice(0, 4)
-                .map(({ text, a, b }) =>
-                  el('span', {}, el('q', {}, quoted(text).slice(1, -1)), ` ${percent(a)} → ${percent(b)}`),
-                ),
+                .map(({ text, a, b }) => el('span', {}, tokenText(text), ` ${percent(a)} → ${percent(b)}`)),
             ),
           ),
         ),
@@ -157,26 +147,12 @@ export function compareDialog(state, actions) {
             el(
               'tr',
               {},
-              el(
-                'th',
-                { scope: 'row' },
-                el(
-                  'button',
-                  {
-                    type: 'button',
-                    className: nameClass(row.label, row.label_state),
-                    'data-feature': row.feature,
-                    'data-sae': row.where === 'b' ? found.sae_b : found.sae_a,
-                    title: `feature ${row.feature}`,
-                  },
-                  featureName(row.feature, row.label, row.label_state),
-                ),
-              ),
+              featureHead(row, row.where === 'b' ? found.sae_b : found.sae_a),
               el('td', {}, number(row.mean_a)),
               el('td', { 'aria-hidden': 'true' }, bar(row.mean_a, 'left'), bar(row.mean_b, 'right')),
               el('td', {}, number(row.mean_b)),
               el('td', {}, `${number(row.max_a)} · ${number(row.max_b)}`),
-              el('td', {}, row.aligned ? `${row.aligned > 0 ? '+' : '−'}${number(Math.abs(row.aligned))}` : '–'),
+              el('td', {}, row.aligned ? signed(row.aligned) : '–'),
             ),
           ),
         ),

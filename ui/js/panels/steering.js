@@ -89,8 +89,8 @@ export function steeringPanel(state, actions, comparison) {
   const home = $('steering');
   let waited = ''; // the session without, while the one with is written
 
-  state.on(['steering', 'session', 'names', 'running', 'steps'], draw);
-  state.on(['steps', 'running'], () => {
+  state.on(['steering', 'session', 'names', 'running'], draw);
+  state.on('running', () => {
     const { session } = state;
     if (!waited || state.running || !session?.end) return;
     const without = waited;

@@ -4,8 +4,8 @@
 
 import { $, el } from '../dom.js';
 import { chances } from '../expected.js';
+import { chanceRow } from '../shown.js';
 import { analysis, featureName, number, percent, quoted } from '../words.js';
-import { chanceRow } from './token-now.js';
 
 /** @import { State } from '../state.js' */
 /** @import { Step } from '../types.js' */

@@ -5,6 +5,7 @@
 import { $, el, refill, setText } from '../dom.js';
 import { chances } from '../expected.js';
 import { isTransient } from '../session.js';
+import { chanceRow, tokenText } from '../shown.js';
 import { analysis, percent, quoted } from '../words.js';
 
 /** @import { State } from '../state.js' */
@@ -21,7 +22,9 @@ export function tokenNowPanel(state, why) {
   const expected = $('expected');
   const [summary, list] = /** @type {any} */ (expected).children;
   expected.open = state.view.expected;
-  expected.addEventListener('toggle', () => state.look({ expected: expected.open }));
+  expected.addEventListener('toggle', () => {
+    if (expected.open !== state.view.expected) state.look({ expected: expected.open }); // setting it fires too
+  });
 
   state.on(['session', 'steps', 'cursor', 'choice', 'hello', 'running'], () => {
     const step = state.session?.steps[state.t];
@@ -41,8 +44,8 @@ export function tokenNowPanel(state, why) {
     }
     at.replaceChildren(
       'at ',
-      token(step.piece),
-      ...(step.next ? [' → next ', token(step.next.text)] : unwritten(step)),
+      tokenText(step.piece),
+      ...(step.next ? [' → next ', tokenText(step.next.text)] : unwritten(step)),
     );
   }
 
@@ -50,7 +53,7 @@ export function tokenNowPanel(state, why) {
   function unwritten({ alternatives: [best] }) {
     const quiet = (/** @type {string} */ text) => el('span', { className: 'muted' }, text);
     if (!isTransient(state.session) || !best) return [quiet(state.session?.end ? ' → last token' : ' → next …')];
-    return [' → likely ', token(best.text), quiet(` ${percent(Math.exp(best.logprob))}`)];
+    return [' → likely ', tokenText(best.text), quiet(` ${percent(Math.exp(best.logprob))}`)];
   }
 
   /** @param {Step | undefined} step */
@@ -93,26 +96,5 @@ export function tokenNowPanel(state, why) {
   expected.addEventListener('toggle', () => sayExpected(state.session?.steps[state.t]));
 }
 
-/** A token's text, quoted as it is. @param {string} text */
-const token = (text) => el('q', {}, quoted(text).slice(1, -1));
-
 /** @param {string} name @param {string} value @param {string} title */
 const measure = (name, value, title) => el('div', { title }, el('dt', {}, name), el('dd', {}, value));
-
-/**
- * A token that could have come, and its probability.
- * @param {import('../expected.js').Chance} chance
- * @param {boolean} [asked]   whether it can be asked why
- */
-export function chanceRow({ token_id, text, chance, came }, asked = false) {
-  const name = asked
-    ? el('button', { type: 'button', 'data-token': token_id, title: `Why ${quoted(text)}?` }, token(text))
-    : token(text);
-  return el(
-    'li',
-    { className: came ? 'came' : '', title: came ? 'This one came' : undefined },
-    name,
-    el('span', { className: 'bar' }, el('i', { style: `width:${(100 * chance).toFixed(1)}%` })),
-    el('small', {}, percent(chance), came ? el('span', { className: 'visually-hidden' }, ', this one came') : ''),
-  );
-}

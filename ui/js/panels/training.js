@@ -2,15 +2,15 @@
 // Training an SAE of one's own on text files, for a model or a place that has none: what is to be trained, how it gets on,
 // and how good it came out.
 
-import { asRecord } from '../actions.js';
-import { $, el, icon, setText } from '../dom.js';
+import { CallError, asRecord } from '../bridge.js';
+import { $, el, fillDialog, setText } from '../dom.js';
+import { LARGEST, textsOf } from '../texts.js';
 import { counted, number, percent } from '../words.js';
 
 /** @import { Actions } from '../actions.js' */
 /** @import { State } from '../state.js' */
-/** @import { ErrorRecord, Training, TrainingChoices } from '../types.js' */
+/** @import { Training, TrainingChoices } from '../types.js' */
 
-const LARGEST = 15_000_000; // characters, as the program takes them at once
 const NUMBERS = /** @type {const} */ ([
   ['width', 'Features', '0: eight for each entry of the vectors'],
   ['l0', 'Of these at a token', 'how many are to fire'],
@@ -62,20 +62,7 @@ export function trainingDialog(state, actions) {
   const use = el('button', { type: 'button', className: 'plain primary', id: 'train-use' }, 'Use it for the next run');
   const again = el('button', { type: 'button', className: 'plain', id: 'train-again' }, 'Train another');
   const going = el('div', {}, bar, said, facts, el('div', { className: 'buttons' }, stop, use, again));
-  dialog.append(
-    el(
-      'header',
-      {},
-      el('h2', { id: 'training-title' }, 'Train an SAE'),
-      el(
-        'button',
-        { type: 'button', className: 'quiet', 'aria-label': 'Close', onclick: () => dialog.close() },
-        icon('close'),
-      ),
-    ),
-    form,
-    going,
-  );
+  fillDialog(dialog, 'Train an SAE', form, going);
   /** @type {TrainingChoices | null} */
   let choices = null;
   let choosing = false; // another one is set up, though one has ended
@@ -110,16 +97,9 @@ export function trainingDialog(state, actions) {
     try {
       const chosen = [...(files.files ?? [])];
       if (!goOn && !chosen.length) {
-        throw { kind: 'refused', message: 'There is no text to train on.', hint: 'Choose text files.' };
+        throw new CallError({ kind: 'refused', message: 'There is no text to train on.', hint: 'Choose text files.' });
       }
-      if (chosen.reduce((/** @type {number} */ sum, /** @type {File} */ file) => sum + file.size, 0) > LARGEST) {
-        throw {
-          kind: 'refused',
-          message: 'These files are too large for the page.',
-          hint: 'Use `axon-shell train-sae`.',
-        };
-      }
-      const texts = goOn ? [] : await Promise.all(chosen.map((/** @type {File} */ file) => file.text()));
+      const texts = goOn ? [] : await textsOf(chosen, 'axon-shell train-sae');
       const settings = goOn
         ? {}
         : {
@@ -137,8 +117,7 @@ export function trainingDialog(state, actions) {
       });
     } catch (error) {
       choosing = true;
-      const { message, hint } =
-        /** @type {any} */ (error).hint === undefined ? asRecord(error) : /** @type {any} */ (error);
+      const { message, hint } = asRecord(error);
       complaint.replaceChildren(message, ' ', el('span', {}, hint));
     }
     draw();
@@ -155,7 +134,7 @@ export function trainingDialog(state, actions) {
     going.hidden = shown === null;
     resume.hidden = training?.state !== 'stopped';
     if (!shown) return;
-    const busy = ['loading', 'start', 'progress'].includes(shown.state);
+    const busy = ['loading', 'start', 'progress', 'measuring'].includes(shown.state);
     bar.hidden = !busy;
     stop.hidden = !busy;
     use.hidden = shown.state !== 'end';
@@ -207,6 +186,8 @@ function sentence({ state, sae, tokens, error }) {
       return `${error?.message ?? 'It failed.'} ${error?.hint ?? ''}`;
     case 'progress':
       return `Training ${sae}`;
+    case 'measuring':
+      return `Measuring ${sae} on text that it was not trained on`;
     default:
       return `Getting ready to train ${sae} …`;
   }
@@ -230,6 +211,6 @@ const endFacts = ({ quality }) =>
         ['Unexplained', percent(quality.unexplained)],
         ['L0', number(quality.l0)],
         ['Dead features', percent(quality.dead)],
-        ['Loss recovered', percent(quality.loss_recovered)],
+        ['Loss recovered', percent(quality.recovered)],
       ]
     : [];

@@ -3,9 +3,9 @@
 // side and named for what they are.
 
 import { asRecord } from '../actions.js';
-import { $, el, icon, setText } from '../dom.js';
-import { nameClass } from '../label-words.js';
-import { counted, featureName, number, percent, quoted, saeName } from '../words.js';
+import { $, el, fillDialog, setText } from '../dom.js';
+import { featureHead, tokenText } from '../shown.js';
+import { counted, number, percent, quoted, signed } from '../words.js';
 import { change, largest, ranked, sums } from '../why.js';
 
 /** @import { Actions } from '../actions.js' */
@@ -41,7 +41,7 @@ const WAYS = [
 export function whyDialog(state, actions) {
   /** @type {HTMLDialogElement} */
   const dialog = $('why-dialog');
-  const title = el('h2', { id: 'why-title' });
+  const title = el('h2');
   const facts = el('p', { className: 'muted' });
   const other = el('input', {
     type: 'text',
@@ -65,22 +65,7 @@ export function whyDialog(state, actions) {
   const bar = el('progress', { 'aria-label': 'Features removed one at a time' });
   const doing = el('div', { className: 'doing', role: 'status' }, bar, el('small'));
   const body = el('div', { className: 'scroll', tabIndex: 0, role: 'region', 'aria-labelledby': 'why-title' });
-  dialog.append(
-    el(
-      'header',
-      {},
-      title,
-      el(
-        'button',
-        { type: 'button', className: 'quiet', 'aria-label': 'Close', onclick: () => dialog.close() },
-        icon('close'),
-      ),
-    ),
-    facts,
-    el('div', { className: 'buttons' }, order, ask),
-    doing,
-    body,
-  );
+  fillDialog(dialog, title, facts, el('div', { className: 'buttons' }, order, ask), doing, body);
 
   let request = '';
   /** @type {{session: string, position: number} | null} */
@@ -98,9 +83,6 @@ export function whyDialog(state, actions) {
     if (!row) return;
     dialog.close();
     state.jump(row.dataset.sae, Number(row.dataset.feature));
-  });
-  dialog.addEventListener('click', (event) => {
-    if (event.target === dialog) dialog.close(); // a click beside it
   });
   dialog.addEventListener('close', () => {
     if (request) void actions.cancelWhy();
@@ -166,7 +148,6 @@ export function whyDialog(state, actions) {
   function part(id, sae) {
     const by = /** @type {By} */ (order.value);
     const rows = ranked(sae, by);
-    const known = state.hello?.saes.find((one) => one.id === id);
     const full = {
       direct: largest(rows, (one) => one.direct),
       gradient: largest(rows, (one) => one.gradient),
@@ -178,7 +159,7 @@ export function whyDialog(state, actions) {
       el(
         'h3',
         { title: id },
-        saeName(known, id),
+        state.saeName(id),
         el('small', {}, `L0 ${sae.l0} · ${percent(sae.unexplained)} unexplained`),
       ),
       el(
@@ -205,22 +186,14 @@ export function whyDialog(state, actions) {
 
   /** @param {string} sae @param {WhyFeature} one @param {{direct: number, gradient: number}} full @param {number} logprob */
   function row(sae, one, full, logprob) {
-    const { feature, label, label_state, activation, direct, gradient, ablation } = one;
+    const { activation, direct, gradient, ablation } = one;
     return el(
       'tr',
       {},
-      el(
-        'th',
-        { scope: 'row' },
-        el(
-          'button',
-          { type: 'button', 'data-feature': feature, 'data-sae': sae, className: nameClass(label, label_state) },
-          featureName(feature, label, label_state),
-        ),
-      ),
+      featureHead(one, sae),
       el('td', {}, number(activation)),
-      signed(direct, full.direct),
-      signed(gradient, full.gradient),
+      effect(direct, full.direct),
+      effect(gradient, full.gradient),
       removed(ablation, logprob),
       instead(ablation),
     );
@@ -228,21 +201,16 @@ export function whyDialog(state, actions) {
 
   /** The sums, and the part that the features do not explain. @param {WhySae} sae @param {number} logprob */
   function foot(sae, logprob) {
-    const { ablation } = sae;
-    const tried = {
-      'all active features': ablation?.features,
-      'not explained': ablation?.unexplained,
-    };
-    const lines = sums(sae).map(({ name, direct, gradient, about }) =>
+    const lines = sums(sae).map(({ name, about, direct, gradient, without }) =>
       el(
         'tr',
         { title: about },
         el('th', { scope: 'row' }, name),
         el('td'),
-        signed(direct, 0),
-        signed(gradient, 0),
-        removed(/** @type {any} */ (tried)[name], logprob),
-        instead(/** @type {any} */ (tried)[name]),
+        effect(direct, 0),
+        effect(gradient, 0),
+        removed(without, logprob),
+        instead(without),
       ),
     );
     const whole = el(
@@ -250,8 +218,8 @@ export function whyDialog(state, actions) {
       { className: 'whole' },
       el('th', { scope: 'row' }, 'all together'),
       el('td'),
-      signed(sae.direct?.logit ?? null, 0),
-      signed(sae.gradient.whole, 0),
+      effect(sae.direct?.logit ?? null, 0),
+      effect(sae.gradient.whole, 0),
       el('td', { colSpan: 2, className: 'muted' }, 'removals do not add up'),
     );
     return [...lines, whole];
@@ -279,13 +247,13 @@ export function whyDialog(state, actions) {
 }
 
 /** A number with a sign and a bar; nothing where there is none. @param {number | null} value @param {number} full */
-function signed(value, full) {
+function effect(value, full) {
   if (value === null || value === undefined) return el('td', { className: 'muted' }, '–');
   const width = full ? Math.min(100, (100 * Math.abs(value)) / full) : 0;
   return el(
     'td',
     { className: value < 0 ? 'against' : 'for' },
-    `${value < 0 ? '−' : '+'}${number(Math.abs(value))}`,
+    signed(value),
     full ? el('span', { className: 'bar' }, el('i', { style: `width:${width.toFixed(1)}%` })) : '',
   );
 }
@@ -301,5 +269,5 @@ function removed(without, logprob) {
 /** @param {Without | null | undefined} without */
 const instead = (without) =>
   without
-    ? el('td', {}, el('q', {}, quoted(without.instead.text).slice(1, -1)), ` ${percent(without.instead.probability)}`)
+    ? el('td', {}, tokenText(without.instead.text), ` ${percent(without.instead.probability)}`)
     : el('td', { className: 'muted' }, '–');
