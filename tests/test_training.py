@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from axon_shell.engine.sae import load_sae
 from axon_shell.engine.stream import Stream
 from axon_shell.engine.train import BATCH, STATE, train
 from axon_shell.errors import AxonError, Busy, CorpusError, InvalidSetting, TrainingError
+from axon_shell.labels import LabelStore
+from axon_shell.labels.rows import OwnLabel, Promoted
 from axon_shell.pieces import Pieces, pieces_of
 from axon_shell.plugins import Catalogue, add_trained
 from axon_shell.records import ModelSpec, SaeSpec
@@ -278,8 +281,14 @@ def test_killed_in_the_middle_it_goes_on_and_can_be_used(tmp_path: Path):
     assert "tiny-world/mine was begun already." in again and "--resume" in again
     wrong = refusal(shell(*command[:-1], "--lr", "0.1", "--resume", home=tmp_path / "home"))
     assert "begun with lr = 0.0, not 0.1" in wrong
+    with closing(LabelStore(tmp_path / "home")) as labels:  # what is known of another SAE of that name
+        labels.put_promoted("tiny-world/mine", {3: Promoted(((" Paris", 1.0),), (), 9.0, 4.0, 3.0)})
+        labels.put_own("tiny-world/mine", 3, OwnLabel("what I called it", ""))
     gone_on = shell(*TINY, "--resume", "--json", home=tmp_path / "home")
     assert gone_on.returncode == 0, gone_on.stderr
+    with closing(LabelStore(tmp_path / "home")) as labels:
+        assert not labels.known("tiny-world/mine", "", [3]).promoted
+        assert labels.all_own("tiny-world/mine")["tiny-world/mine", 3].label == "what I called it"
     lines = [json.loads(line) for line in gone_on.stdout.splitlines()]
     assert lines[0]["resumed_at"] >= seen[2]["tokens"] - BATCH and lines[-1]["kind"] == "end"
 

@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from .. import homes
 from ..config import load_config
 from ..errors import TrainingError
+from ..labels import LabelStore
 from ..records import Message
 from ..training import ARCHITECTURES, TrainingSettings, name_for, require_free, require_name, unfinished
 from .shared import as_json, device_option, dtype_option, interrupted, print_json
@@ -77,12 +79,22 @@ def train_sae(
             text = pieces_of(corpus, status.update)
             kind = number_type(dtype or config.dtype)
             loaded = load_model(spec, choose_device(device or config.device), status.update, kind)
-        messages = train(loaded, hook, name, text, settings, stop.is_set, resume, checkpoint_every)
+        messages = made(train(loaded, hook, name, text, settings, stop.is_set, resume, checkpoint_every))
         if as_json:
             for message in messages:
                 print_json(message)
         else:
             show(messages)
+
+
+def made(messages: Iterator[Message]) -> Iterator[Message]:
+    """Messages of a training; at its end nothing is known any longer of an SAE that had the name before."""
+    for message in messages:
+        if message["kind"] == "end":
+            labels = LabelStore(homes.data())
+            labels.forget_computed(message["sae"])
+            labels.close()
+        yield message
 
 
 def require_same(chosen: dict[str, Any], before: dict[str, Any]) -> None:

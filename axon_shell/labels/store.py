@@ -20,7 +20,7 @@ from ..calibration import Calibration, Measured
 from ..database import MOST_WORDS, DatabaseFile, damaged, has_table, transaction
 from ..errors import StoreError
 from ..records import FeatureFacts, LabelFile, Problem
-from .calibrated import read_calibration, read_measured, read_rates, write_calibration
+from .calibrated import forget_calibration, read_calibration, read_measured, read_rates, write_calibration
 from .rows import (
     NOTHING,
     Known,
@@ -347,6 +347,13 @@ class LabelStore:
         """Keep what was measured, in the place of what was measured of this SAE before."""
         with self.writes() as connection:
             write_calibration(connection, calibration, features, origin)
+
+    def forget_computed(self, sae: str) -> None:
+        """Take away what was computed of an SAE in whose place there is another one now; the user's words stay."""
+        if self.path.exists():
+            with self.writes() as connection:
+                forget_calibration(connection, sae)
+                connection.execute("DELETE FROM promoted WHERE sae = ?", (sae,))
 
     def put_promoted(self, sae: str, found: Mapping[int, Promoted]) -> None:
         """Keep the tokens that features promote."""
