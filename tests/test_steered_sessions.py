@@ -78,6 +78,9 @@ def test_a_steered_session_says_so_wherever_it_goes(
     stored = store.messages(start["session"])
     assert stored[0] == json.loads(json.dumps(start))
     assert [Edit(**one) for one in stored[0]["edits"]] == edits
+    assert store.summary(start["session"]).steered
+    store.flush()
+    assert store.summary(start["session"]).steered
     path = tmp_path / "steered.axon"
     with path.open("wb") as file:
         write_shared(store.summary(start["session"]), stored, labels, file)

@@ -21,8 +21,8 @@ FIRED = (
     " WHERE sae_id = (SELECT id FROM saes WHERE name = ?) AND feature = ? AND deleted_at IS NULL"
 )
 STRONGEST_FIRST = "ORDER BY max DESC, firings.session_id DESC LIMIT ?"
-# In a steered session features fire because they were made to. Within the texts of this JSON, quotes have a backslash.
-NOT_STEERED = "AND instr(start_message, '\"edits\": [') = 0"
+STEERED = "instr(start_message, '\"edits\": [') > 0"  # within the texts of this JSON, quotes have a backslash
+NOT_STEERED = f"AND NOT {STEERED}"  # there, features fire because they were made to
 
 
 @dataclass(frozen=True, slots=True)

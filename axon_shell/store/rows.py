@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import __version__
 from ..records import End, Message
-from .firings import write_firings
+from .firings import STEERED, write_firings
 from .packing import pack_alternatives, pack_readings, unpack_alternatives, unpack_readings
 from .schema import BYTES
 
@@ -45,6 +45,7 @@ class SessionSummary:
     note: str = ""  # the user's own
     parent: str | None = None  # uid of the session that it went on from
     bytes: int = 0  # that it takes on disk, about; 0 while it runs
+    steered: bool = False  # features were added to, held or taken away while it was made
 
 
 def title(prompt: str) -> str:
@@ -242,6 +243,7 @@ def summary(row: Sequence[Any]) -> SessionSummary:
         "saes": tuple(json.loads(values["saes"])),
         "created_at": timestamp(values["created_at"]),
         "pinned": bool(values["pinned"]),
+        "steered": bool(values["steered"]),
     }
     return SessionSummary(**values)
 
@@ -253,7 +255,7 @@ def has_library(connection: sqlite3.Connection) -> bool:
 
 def columns(connection: sqlite3.Connection) -> str:
     """The columns that a summary is made of."""
-    return f"{COLUMNS}, {LIBRARY if has_library(connection) else NO_LIBRARY}"
+    return f"{COLUMNS}, {LIBRARY if has_library(connection) else NO_LIBRARY}, {STEERED}"
 
 
 def read_owner(connection: sqlite3.Connection, uid: str) -> str | None:

@@ -90,6 +90,7 @@ class Recording:
             prompt_tokens=end["prompt_tokens"],
             new_tokens=end["new_tokens"],
             ms_per_token=end["ms_per_token"],
+            steered="edits" in self.start,
         )
 
 

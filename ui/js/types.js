@@ -57,7 +57,8 @@
  * @typedef {{uid: string, title: string, prompt: string, output: string, model: string, saes: string[],
  *   created_at: string, status: "running" | "finished" | "interrupted", reason: string | null,
  *   prompt_tokens: number, new_tokens: number, ms_per_token: number | null,
- *   pinned: boolean, note: string, parent: string | null, bytes: number}} SessionRow
+ *   pinned: boolean, note: string, parent: string | null, bytes: number,
+ *   steered: boolean}} SessionRow
  * @typedef {{session: string, title: string, activation: number, count: number, position: number, piece: string}} Firing
  * @typedef {{feature: number, where: "a" | "b" | "both", count_a: number, count_b: number, mean_a: number,
  *   mean_b: number, max_a: number, max_b: number, aligned: number, label: string | null,

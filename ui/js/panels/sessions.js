@@ -99,11 +99,12 @@ export function sessionsPanel(state, actions) {
 
   /** @param {SessionRow} session */
   function row(session) {
-    const { uid, title, prompt, output, new_tokens, created_at, status, note, parent } = session;
+    const { uid, title, prompt, output, new_tokens, created_at, status, note, parent, steered } = session;
     const running = uid === state.live?.uid || status === 'running';
     const facts = [counted(new_tokens, 'token'), moment(created_at)];
     if (status === 'interrupted' || session.reason === 'error') facts.push('interrupted');
     if (parent) facts.push('goes on from another');
+    if (steered) facts.push('steered');
     const renamed = !prompt.replace(/\s+/g, ' ').startsWith(title.replace(/…$/, ''));
     const open = el(
       'button',
