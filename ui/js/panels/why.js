@@ -88,7 +88,9 @@ export function whyDialog(state, actions) {
     if (request) void actions.cancelWhy();
     request = '';
   });
-  state.on('why', () => {
+  state.on('why', told);
+
+  function told() {
     const { why } = state;
     if (!why || why.request !== request) return;
     if (why.state === 'running') return progress(why.done ?? 0, why.total ?? 0);
@@ -99,7 +101,7 @@ export function whyDialog(state, actions) {
       answer = why.answer;
       draw();
     }
-  });
+  }
 
   /** @param {number} done @param {number} total */
   function progress(done, total) {
@@ -120,13 +122,15 @@ export function whyDialog(state, actions) {
   async function question(which) {
     if (!about) return;
     answer = null;
+    request = ''; // what was asked before is not wanted any more
     body.replaceChildren();
     progress(0, 0);
     try {
       request = await actions.why(about.session, about.position, which);
     } catch (error) {
-      fail(asRecord(error));
+      return fail(asRecord(error));
     }
+    told(); // what came before its number was known here
   }
 
   function draw() {
