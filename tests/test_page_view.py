@@ -209,6 +209,23 @@ def test_how_much_is_drawn_can_be_chosen_and_is_said(page: Page):
     call(page, "remember", name="names", value=12)
 
 
+def test_features_that_always_fire_have_edges_when_wanted(page: Page):
+    joined = """() => { const { nodes, edges } = window.__app.state.graph;
+        const always = new Set(nodes.filter((node) => node.always).map((node) => node.key));
+        return [always.size, edges.filter(({ a, b }) => always.has(a) || always.has(b)).length]; }"""
+    page.keyboard.press("End")
+    page.select_option("#edges-by", "co-activation")
+    eventually(lambda: page.evaluate("() => window.__app.state.graph?.by") == "co-activation")
+    many, edges = page.evaluate(joined)
+    assert many > 0 and edges == 0
+    page.click("#drawn")
+    expect(page.locator("output[for='drawn-always']")).to_contain_text(f"{many} dot")
+    page.check("#drawn-always")
+    eventually(lambda: page.evaluate(joined)[1] > 0)
+    page.uncheck("#drawn-always")
+    eventually(lambda: page.evaluate(joined)[1] == 0)
+
+
 def test_all_saes_at_once_each_with_its_hue_and_its_list(page: Page):
     page.locator("#tokens [data-position='5']").click()
     page.select_option("#sae", label="all 3 at once")

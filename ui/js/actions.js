@@ -343,7 +343,9 @@ export function createActions(state, bridge) {
   async function pullGraph() {
     const { session, t, shown, edgesBy, chance, view } = state;
     if (asking || !session?.start || t < 0 || !shown[0]) return;
-    const question = [session.uid, ...shown, edgesBy, chance, view.nodes, view.edgesPerNode, t].join('|');
+    const question = [session.uid, ...shown, edgesBy, chance, view.nodes, view.edgesPerNode, view.alwaysEdges, t].join(
+      '|',
+    );
     if (question === askedFor && state.graph) return;
     const early = askedAt + GRAPH_EVERY - performance.now();
     asking = true;
@@ -355,7 +357,8 @@ export function createActions(state, bridge) {
     askedAt = performance.now();
     askedFor = question;
     try {
-      const params = { session: session.uid, by: edgesBy, chance, position: t, edges_per_node: view.edgesPerNode };
+      const drawn = { edges_per_node: view.edgesPerNode, always: view.alwaysEdges };
+      const params = { session: session.uid, by: edgesBy, chance, position: t, ...drawn };
       const max_nodes = Math.ceil(view.nodes / shown.length);
       const graphs = await Promise.all(shown.map((sae) => call('graph', { ...params, sae, max_nodes })));
       if (state.session === session && String(state.shown) === String(shown)) state.draw(joined(shown, graphs));

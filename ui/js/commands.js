@@ -115,6 +115,10 @@ export function commandsOf(state, actions, panels) {
       name: 'Hide or list features that always fire',
       act: () => state.look({ hideAlways: !state.view.hideAlways }),
     },
+    {
+      name: 'Edges of features that always fire, or none',
+      act: () => state.look({ alwaysEdges: !state.view.alwaysEdges }),
+    },
     { name: 'Train an SAE', act: () => training.open() },
     { name: 'Read as I type, or no longer', act: () => state.readAlong(!state.typing) },
     {

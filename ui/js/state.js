@@ -50,6 +50,7 @@ export const VIEW = {
   nodes: 300, // drawn at once, at most
   edgesPerNode: 3, // drawn, at most
   names: 12, // beside dots, at most
+  alwaysEdges: false, // features that fire at nearly every token have edges too
   sortBy: 'activation', // or "effect": order of the active features
   hideAlways: false, // features that fire at nearly every token are not listed
   motion: 'system', // or "less"

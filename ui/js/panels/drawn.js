@@ -2,6 +2,7 @@
 // How much of the graph is drawn, and how much there is of it.
 
 import { $, el, setText } from '../dom.js';
+import { counted } from '../words.js';
 
 /** @import { State, View } from '../state.js' */
 
@@ -26,6 +27,12 @@ export function drawnPanel(state) {
     return { name, slider, output, low, high };
   });
 
+  const always = el('input', { type: 'checkbox', id: 'drawn-always' });
+  const aboutAlways = el('output', { for: 'drawn-always' });
+  always.addEventListener('change', () => state.look({ alwaysEdges: always.checked }));
+  const label = el('label', { for: 'drawn-always' }, always, 'Edges of features that always fire');
+  popover.append(el('div', { className: 'setting' }, label, aboutAlways));
+
   state.on(['view', 'graph', 'session'], () => {
     const { graph, view } = state;
     /** @type {Record<Name, string>} */
@@ -39,6 +46,12 @@ export function drawnPanel(state) {
       slider.style.setProperty('--share', String((view[name] - low) / (high - low)));
       setText(output, `${view[name]}${says[name] && ` · ${says[name]}`}`);
     }
+    always.checked = view.alwaysEdges;
+    const many = graph?.nodes.filter((node) => node.always).length ?? 0;
+    setText(
+      aboutAlways,
+      many ? `${counted(many, 'dot')} drawn: such features meet all others` : 'there are none so far',
+    );
   });
 }
 
