@@ -18,7 +18,8 @@ import { feed, setForces, unfold } from './forces.js';
  * @property {(lost: boolean) => void} lost
  */
 
-const LINGER = 1200; // ms of frames after the last cause of movement
+const LINGER = 100; // ms of frames after the last cause of movement
+const AT_LEAST = 3; // frames: where each takes long, what was asked for may come with the second
 const sphere = new Sphere();
 const touched = new Vector3();
 
@@ -47,6 +48,7 @@ export class Scene3D {
   #awake = true; // the library is making frames
   #moving = false;
   #until = 0;
+  #due = 0; // frames that are to be made in any case
   #framed = true; // the camera keeps all in view until the user takes it
   #atOnce = false; // the layout is done before it is drawn: all comes into view when it is
   #height = 600;
@@ -108,7 +110,9 @@ export class Scene3D {
     scene.onAfterRender = () => {
       this.#calls = graph.renderer().info.render.calls;
       this.handlers.frame();
-      if (performance.now() > this.#until && !this.#moving) queueMicrotask(() => this.#sleep()); // after the frame
+      this.#due -= 1;
+      const over = this.#due <= 0 && performance.now() > this.#until && !this.#moving;
+      if (over) queueMicrotask(() => this.#sleep()); // after the frame
     };
     graph
       .onEngineTick(() => (this.#moving = true))
@@ -144,6 +148,7 @@ export class Scene3D {
   /** Makes frames for a while. @param {number} [ms] */
   wake(ms = LINGER) {
     this.#until = Math.max(this.#until, performance.now() + ms);
+    this.#due = AT_LEAST;
     if (this.#paused || this.#awake) return;
     this.#awake = true;
     this.graph.resumeAnimation();
