@@ -53,10 +53,10 @@ ELSEWHERE = {
     "python -m benchmarks.calibrate": "tests/test_bench.py",
     "python -m benchmarks.edges_tiny_world": "tests/test_bench.py",
     "cd tools/vendor": "tests/test_vendor.py",
-    "npm ci": "tests/test_vendor.py",
-    "node build.mjs --check": "tests/test_vendor.py",
-    "npm run types": "tests/test_js.py",
-    "npm run format": "tests/test_js.py",
+    "npm ci": "tests/test_npm.py",
+    "npm run check": "tests/test_npm.py",
+    "npm run types": "tests/test_npm.py",
+    "npm run format": "tests/test_npm.py",
 }
 # Commands of the program that open something or leave something on the desktop: they are only parsed here.
 ONLY_PARSED = {"open": "tests/test_app.py", "install-shortcut": "tests/test_desktop.py"}
