@@ -5,6 +5,8 @@ which ones work was not looked at. Each number is a share of prompts, or of pair
 
 attributed  of the labelled features among the ten with the largest direct effect on A's capital, those whose label
             names a capital, a country, or one of these two by name; and prompts where the first labelled one does
+at home     of the places that the calibration picked at random among all where these ten fire, labelled or not, those
+            where a country or a capital is spoken of; and the same of all features
 ablated     prompts whose most probable token is A's capital no more without such features
 boosted     pairs whose most probable token is B's capital, when B's feature is set to a multiple of its maximum
 """
@@ -50,6 +52,7 @@ class Bench:
         self.saes = {name: load_sae(found.saes[f"tiny-world/{name}"], self.model, quiet[1]) for name in SOURCES}
         self.labels = Labels(found.label_sources.values(), found.saes)
         self.lands = [Land(*pair) for pair in countries(self.model)]
+        self.words = {word for land in self.lands for word in land} | {"country", "capital"}
 
     def prompt(self, land: Land) -> list[int]:
         return self.model.tokens(f"The capital of {land.name} is", self.model.bos)
@@ -67,6 +70,14 @@ class Bench:
         """What somebody described these features as."""
         of = self.labels.of(f"tiny-world/{sae}", features)
         return {feature: label.text for feature, (label, state) in of.items() if label and state == "labelled"}
+
+    def at_home(self, sae: str, features: Sequence[int]) -> float:
+        """Of the places where features fire, taken at random, the share where a country or a capital is spoken of."""
+        known = self.labels.measured(f"tiny-world/{sae}", features)
+        said = [
+            "".join(context.tokens) for feature in features if feature in known for context in known[feature].random
+        ]
+        return sum(any(word in text for word in self.words) for text in said) / max(len(said), 1)
 
     def all_labels(self, sae: str) -> dict[int, tuple[str, float]]:
         """Every description with its F1."""
@@ -92,9 +103,10 @@ def is_about(label: str, land: Land) -> bool:
     return any(word in label for word in ("capital", "country", land.name, land.capital))
 
 
-def attributed(bench: Bench, source: str) -> tuple[int, int, int]:
-    """Labelled ones among the ten with the largest effect, those about the matter, prompts whose first one is."""
+def attributed(bench: Bench, source: str) -> tuple[int, int, int, float]:
+    """Of the ten with the largest effect: labelled ones, those about it, prompts whose first one is, `at_home`."""
     labelled = about = first = 0
+    tens: list[int] = []
     settings = Settings(max_tokens=1, temperature=0, top_features=200)
     for land in bench.lands:
         ids = [*bench.prompt(land), bench.token(land.capital)]
@@ -102,11 +114,12 @@ def attributed(bench: Bench, source: str) -> tuple[int, int, int]:
         step = next(one for one in steps if isinstance(one, Step) and one.position == len(ids) - 2)
         active = sorted(step.saes[f"tiny-world/{source}"].features, key=lambda one: -(one.effect or 0.0))
         names = bench.named(source, [one.feature for one in active])
+        tens += [one.feature for one in active[:10]]
         found = [names[one.feature] for one in active[:10] if one.feature in names]
         labelled += len(found)
         about += sum(is_about(label, land) for label in found)
         first += is_about(next(names[one.feature] for one in active if one.feature in names), land)
-    return labelled, about, first
+    return labelled, about, first, bench.at_home(source, tens)
 
 
 def ablated(bench: Bench, sources: Sequence[str], rule: str, start: int | None) -> tuple[int, float]:
@@ -154,22 +167,26 @@ def feature_of(bench: Bench, source: str, land: Land, rule: str) -> int | None:
     return max(found)[1] if found else None
 
 
-def boosted(bench: Bench, source: str, rule: str, times: float, start: int | None) -> tuple[int, int, int]:
+def boosted(bench: Bench, sources: Sequence[str], rule: str, times: float, start: int | None) -> tuple[int, int, int]:
     """Pairs, those that are answered with B's capital, and those that are answered with A's no more."""
     pairs = hits = moved = 0
-    sae = bench.saes[source]
+    saes = [bench.saes[source] for source in sources]
     for other in bench.lands:
-        feature = feature_of(bench, source, other, rule)
-        if feature is None:
-            continue
-        if not (maximum := bench.labels.known_maximum(sae.spec.id, feature)):  # it never fires
+        chosen = []
+        for source, sae in zip(sources, saes, strict=True):
+            feature = feature_of(bench, source, other, rule)
+            maximum = bench.labels.known_maximum(sae.spec.id, feature) if feature is not None else None
+            if maximum:  # else it never fires
+                chosen.append((sae.spec.id, feature, times * maximum))
+        if not chosen:
             continue
         for land in bench.lands:
             if land == other:
                 continue
             ids = bench.prompt(land)
             first = len(ids) - 1 if start is None else start
-            found = bench.predicted(ids, [Edit(sae.spec.id, feature, "set", times * maximum, first)], [sae])
+            edits = [Edit(sae, feature, "set", value, first) for sae, feature, value in chosen]
+            found = bench.predicted(ids, edits, saes)
             pairs += 1
             hits += int(found.argmax()) == bench.token(other.capital)
             moved += int(found.argmax()) != bench.token(land.capital)
@@ -184,11 +201,13 @@ def main() -> None:
         int(bench.predicted(bench.prompt(one), [], []).argmax()) == bench.token(one.capital) for one in bench.lands
     )
     print(f"{count} countries; without edits {right} are answered with their capital.\n")
-    print("| SAE | labelled among the ten with the largest effect | of them about it | the first labelled one is |")
-    print("|---|---|---|---|")
+    print("| SAE | labelled among the ten | of them about it | the first labelled one is | at home | all features |")
+    print("|---|---|---|---|---|---|")
     for source in SOURCES:
-        labelled, about, first = attributed(bench, source)
-        print(f"| {source} | {labelled} of {10 * count} | {about / max(labelled, 1):.0%} | {first / count:.0%} |")
+        labelled, about, first, home = attributed(bench, source)
+        all_of_it = bench.at_home(source, range(bench.saes[source].spec.width))
+        print(f"| {source} | {labelled} of {10 * count} | {about / max(labelled, 1):.0%} | {first / count:.0%}", end="")
+        print(f" | {home:.0%} | {all_of_it:.0%} |")
     print("\n| ablated | SAEs | from | answered otherwise | mean probability of the capital |")
     print("|---|---|---|---|---|")
     for rule in ("labelled", "top"):
@@ -200,12 +219,12 @@ def main() -> None:
     print("|---|---|---|---|" + "---|" * len(TIMES))
     record = []
     for rule in ("capital", "any", "promotes"):
-        for source in SOURCES:
+        for sources in (*((one,) for one in SOURCES), SOURCES):
             for start, where in ((None, "the last token"), (1, "the first token"))[: 1 if rule == "promotes" else 2]:
-                found = [boosted(bench, source, rule, times, start) for times in TIMES]
+                found = [boosted(bench, sources, rule, times, start) for times in TIMES]
                 shares = [f"{hits / max(pairs, 1):.0%} ({moved / max(pairs, 1):.0%})" for pairs, hits, moved in found]
-                print(f"| {rule} | {source} | {found[0][0]} | {where} | {' | '.join(shares)} |")
-                record.append({"rule": rule, "sae": source, "from": where, "found": found})
+                print(f"| {rule} | {', '.join(sources)} | {found[0][0]} | {where} | {' | '.join(shares)} |")
+                record.append({"rule": rule, "saes": sources, "from": where, "found": found})
     print("\nIn brackets: pairs that are answered with A's capital no more.\n")
     print(json.dumps(record))
 

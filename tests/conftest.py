@@ -83,6 +83,7 @@ CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
+    "--disable-gpu-compositing",  # painting in software by way of the graphics interface takes three times as long
     "--ignore-gpu-blocklist",
     "--disable-background-networking",
     "--disable-component-update",

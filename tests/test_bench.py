@@ -101,11 +101,12 @@ def test_the_benchmark_of_steering_counts_what_the_model_says() -> None:
     bench = steering.Bench()
     assert len(bench.lands) == 40 and steering.Land("France", "Paris") in bench.lands
     bench.lands = [one for one in bench.lands if one.name in ("France", "Romania", "Japan")]
-    labelled, about, first = steering.attributed(bench, "3-res")
+    labelled, about, first, home = steering.attributed(bench, "3-res")
     assert 0 < about <= labelled <= 30 and first == 3
-    pairs, hits, moved = steering.boosted(bench, "3-res", "capital", 8, None)
+    assert bench.at_home("3-res", range(bench.saes["3-res"].spec.width)) < home < 1
+    pairs, hits, moved = steering.boosted(bench, ("3-res",), "capital", 8, None)
     assert pairs == 6 and 3 <= hits <= moved <= pairs
-    assert steering.boosted(bench, "3-res", "capital", 0, None) == (6, 0, 0)
+    assert steering.boosted(bench, ("3-res",), "capital", 0, None) == (6, 0, 0)
     moved, left = steering.ablated(bench, steering.SOURCES, "top", None)
     assert moved >= 2 and left < 0.5
 

@@ -50,11 +50,11 @@ def offered(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 
 @pytest.fixture(scope="module")
 def bridge(offered: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
-    """One bridge for the file: its model is loaded once. No names from firings, which change with each run."""
+    """One bridge for the file: its model is loaded once."""
     folder = tmp_path_factory.mktemp("data")
     config = Config(start=Start("random"))
     store = Store(folder)
-    labels = Labels([], offered.saes, LabelStore(folder))
+    labels = Labels([], offered.saes, LabelStore(folder), fires_on=store.fires_on)
     worker = Worker(store, Annotator(labels, Analysers(offered.analysers.values())), EventLog(), config)
     bridge = Bridge(worker, store, offered, config, Remembered(folder / "remembered.json"))
     yield bridge
@@ -88,6 +88,13 @@ def events_until(bridge: Bridge, after: int, done: Callable[[dict], bool], secon
     raise AssertionError(f"not seen within {seconds} s; last: {seen[-1:]}")
 
 
+def unnamed(answer: Any) -> Any:
+    """An answer without what features are called: names come when there is time, and change what is asked again."""
+    if isinstance(answer, dict):
+        return {name: unnamed(value) for name, value in answer.items() if not name.startswith("label")}
+    return [unnamed(one) for one in answer] if isinstance(answer, list) else answer
+
+
 def run(bridge: Bridge, **changes: Any) -> dict[str, Any]:
     params = {"prompt": "the cat sat", "model": "random", "saes": [SAE], "settings": {"max_tokens": 5, "seed": 1}}
     return params | changes
@@ -119,9 +126,9 @@ def test_a_run_arrives_as_events_and_stays_as_messages(bridge: Bridge):
         if not page["more"]:
             break
     strip = {"seq", "session"}
-    assert [{k: v for k, v in m.items() if k not in strip} for m in pages] == [
-        {k: v for k, v in e.items() if k not in strip} for e in streamed
-    ]
+    assert unnamed([{k: v for k, v in m.items() if k not in strip} for m in pages]) == unnamed(
+        [{k: v for k, v in e.items() if k not in strip} for e in streamed]
+    )
     bridge.store.flush()
     newest = ask(bridge, "sessions", limit=1)["sessions"][0]
     assert (newest["uid"], newest["prompt"], newest["status"]) == (uid, "the cat sat", "finished")
@@ -239,7 +246,7 @@ def test_every_kind_of_edge_is_drawn_while_a_session_grows_and_after(bridge: Bri
     assert seen <= last["association"]["positions"] == max(node["last"] for node in last["association"]["nodes"])
     for by, drawn in last.items():
         assert (drawn["by"], drawn["meaning"]) == (by, KINDS[by])
-        assert drawn == ask(bridge, "graph", **question, by=by, position=99, always=True)
+        assert unnamed(drawn) == unnamed(ask(bridge, "graph", **question, by=by, position=99, always=True))
     assert {"a", "b", "strength", "cosine"} == last["similarity"]["edges"][0].keys()  # the SAE is loaded
     assert all(token["key"] < 0 and token["text"] for token in last["attribution"]["tokens"])
     assert {edge["b"] for edge in last["attribution"]["edges"]} == {t["key"] for t in last["attribution"]["tokens"]}
@@ -247,7 +254,8 @@ def test_every_kind_of_edge_is_drawn_while_a_session_grows_and_after(bridge: Bri
     assert chance["chance"] and chance["edges"] != last["co-activation"]["edges"]
     assert chance["expected"] == last["co-activation"]["expected"] > 0
     question |= {"by": "co-activation", "position": 99, "always": True, "chance": True}
-    assert chance == ask(bridge, "graph", **question, seed=0) != ask(bridge, "graph", **question, seed=1)
+    assert unnamed(chance) == unnamed(ask(bridge, "graph", **question, seed=0))
+    assert chance["edges"] != ask(bridge, "graph", **question, seed=1)["edges"]
 
 
 def test_one_session_at_a_time(bridge: Bridge):

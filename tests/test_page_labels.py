@@ -138,6 +138,7 @@ def test_features_appear_at_once_and_are_named_when_their_labels_come(browser: B
         picture(page, "on-their-way")
         row = rows(page).first
         row.focus()
+        eventually(lambda: page.evaluate("() => window.__app.state.graph?.position === window.__app.state.t"))
         places = page.evaluate("() => window.__app.graph.nodes().map(node => node.place)")
 
         on_screen(page)

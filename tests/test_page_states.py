@@ -100,8 +100,10 @@ def test_with_less_motion_nothing_moves_by_itself(browser: Browser, shell: Shell
             )
             assert not page.evaluate("() => window.__app.graph.stats().moving")
         page.evaluate("() => { const { state } = window.__app; state.play(false); state.moveTo(Infinity) }")
-        page.evaluate(FRAMES)
-        assert page.evaluate(ON_SCREEN) == at_once
+        eventually(lambda: page.evaluate(ON_SCREEN) == at_once)
+
+
+DRAWN = "uid => { const { session, graph } = window.__app.state; return session?.uid === uid && graph !== null; }"
 
 
 def test_two_browsers_lay_a_session_out_the_same(
@@ -111,8 +113,10 @@ def test_two_browsers_lay_a_session_out_the_same(
     another = browser.browser_type.launch(executable_path=chromium, args=chromium_flags)
     for one in (browser, another):
         with opened(one, shell) as page:
-            page.locator("#sessions .session").last.click()
-            eventually(lambda page=page: page.evaluate("() => window.__app.state.graph !== null"))
+            row = page.locator("#sessions .session").last
+            uid = row.get_attribute("data-session")
+            row.click()
+            eventually(lambda page=page, uid=uid: page.evaluate(DRAWN, uid))
             page.evaluate("() => window.__app.graph.settle()")
             found.append(page.evaluate(PLACES))
     another.close()
