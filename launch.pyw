@@ -40,7 +40,7 @@ WINDOWS = sys.platform == "win32"
 RUN_SHELL = (
     "import runpy, sys; sys.path.remove(''); runpy.run_module('axon_shell', run_name='__main__', alter_sys=True)"
 )
-ALL_TESTS = ["--numprocesses=3", "--dist=loadfile"]  # three files at a time: many tests wait for what they started
+ALL_TESTS = ["--numprocesses=2", "--dist=loadfile"]  # two files at a time: many tests wait for what they started
 NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # Windows opens a console for each child of a windowless program
 
 # Debian's packages that Qt's wheels expect. Its own message names libxcb-cursor0 whichever of them is missing.

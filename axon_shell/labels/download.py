@@ -30,6 +30,7 @@ ROOM = 100_000_000  # bytes that a download leaves free on the disk
 LONGEST_WAITS = 5  # pauses that a server may ask for before a download gives up
 TELL_EVERY = 0.1  # seconds between two reports of progress
 IDLE: Message = {"state": "idle", "done": 0, "total": 0, "error": None}
+UNDER_WAY = ("listing", "downloading", "importing")  # states in which it is going on
 log = logging.getLogger(__name__)
 
 
@@ -182,7 +183,7 @@ class Downloads:
     def start(self, place: Place, changed: Callable[[], object]) -> bool:
         """Begin; False while another is under way. `changed` is called whenever `state` has changed."""
         with self.lock:
-            if self.thread and self.thread.is_alive():
+            if self.state["state"] in UNDER_WAY:
                 return False
             self.stopping.clear()
             self.sae = place.sae.id

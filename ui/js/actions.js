@@ -343,6 +343,8 @@ export function createActions(state, bridge) {
   async function pullGraph() {
     const { session, t, shown, edgesBy, chance, view } = state;
     if (asking || !session?.start || t < 0 || !shown[0]) return;
+    // A run that has just begun sends its prompt token by token: half a prompt needs no graph.
+    if (session === state.live && state.following && session.steps[t]?.is_prompt) return;
     const question = [session.uid, ...shown, edgesBy, chance, view.nodes, view.edgesPerNode, view.alwaysEdges, t].join(
       '|',
     );
@@ -371,8 +373,6 @@ export function createActions(state, bridge) {
     }
     return pullGraph();
   }
-  // A run that has just begun sends its prompt token by token: half a prompt needs no graph.
-  state.on('session', () => state.running && (askedAt = performance.now()));
   state.on(['session', 'steps', 'cursor', 'choice', 'view'], () => void pullGraph());
 
   // -- features and links --------------------------------------------------------------------------------------------
