@@ -50,7 +50,7 @@ export function drawnPanel(state) {
     const many = graph?.nodes.filter((node) => node.always).length ?? 0;
     setText(
       aboutAlways,
-      many ? `${counted(many, 'dot')} drawn: such features meet all others` : 'there are none so far',
+      many ? `${counted(many, 'dot')} drawn: such features meet all others` : graph ? 'there are none so far' : '',
     );
   });
 }
