@@ -49,6 +49,14 @@ def test_tails_equal_fishers_exact_test(margins, data):
     )
 
 
+def test_a_count_far_below_what_chance_gives_has_p_1():
+    assert hypergeometric_tail([8, 0, 100], [555, 1500, 1500], [579, 1500, 1500], [1126, 3000, 3000]).tolist() == [
+        1,
+        1,
+        1,
+    ]
+
+
 def test_factorials_of_real_numbers_equal_the_gamma_function():
     from scipy.special import gammaln
 

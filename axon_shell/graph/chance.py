@@ -24,6 +24,7 @@ CLUMPS = 1.25  # clumps differ in size, and large ones make the tail longer than
 # than chance that these must be.
 RECURRING, RECURS, PERIOD = 3, 0.3, 4.0
 SMALL = 1e-9  # terms of a sum, relative to it, that are left out
+HUGE = 1e300  # beside the first of some terms
 
 
 def log_factorial(x: np.ndarray) -> np.ndarray:
@@ -54,9 +55,9 @@ def hypergeometric_tail(c: np.ndarray, a: np.ndarray, b: np.ndarray, n: np.ndarr
     c, a, b, n = np.broadcast_arrays(*(np.asarray(value, float) for value in (c, a, b, n)))
     first = log_hypergeometric(c, a, b, n)
     left_a, left_b, k, free = np.maximum(a - c, 0), np.maximum(b - c, 0), c + 1, np.maximum(n - a - b + c, 0) + 1
-    return np.minimum(
-        1, np.exp(first) * series(lambda j: (left_a - j) * (left_b - j) / ((k + j) * (free + j)), c.shape)
-    )
+    total = series(lambda j: (left_a - j) * (left_b - j) / ((k + j) * (free + j)), c.shape)
+    # Where later terms are so much larger, what lies below the first one is nothing.
+    return np.where(total >= HUGE, 1, np.minimum(1, np.exp(first) * total))
 
 
 def series(ratio: Callable[[int], np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
@@ -66,7 +67,7 @@ def series(ratio: Callable[[int], np.ndarray], shape: tuple[int, ...]) -> np.nda
     term, total = np.ones(shape), np.ones(shape)
     j = 0
     while term.size and (term > SMALL * total).any():
-        term = term * np.maximum(ratio(j), 0)
+        term = np.minimum(term * np.maximum(ratio(j), 0), HUGE)
         total += term
         j += 1
     return total
