@@ -352,8 +352,8 @@ class Step:
         return message | {"is_bos": True} if self.is_bos else message
 
 
-def plain(record: Alternative | ActiveFeature | NextToken) -> dict[str, Any]:
-    """A small record as a JSON object."""
+def plain(record: Any) -> dict[str, Any]:
+    """A small record with slots as a JSON object, nothing in it copied."""
     return {name: getattr(record, name) for name in record.__slots__}
 
 
